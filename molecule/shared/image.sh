@@ -30,4 +30,5 @@ debootstrap --variant=minbase --include="$packages" "$suite" "$work/root" >"$wor
 cp -r "$work/lab/." "$work/root/"
 rm -rf "$work/root/var/cache/apt/archives"/*.deb "$work/root/var/lib/apt/lists"/* "$work/root/etc/machine-id"
 : >"$work/root/etc/machine-id"
+touch -d 2000-01-01 "$work/root/var/lib/apt/lists" # no lists yet: apt must not take them for fresh
 tar -C "$work/root" -c . | docker import - "$2" >/dev/null

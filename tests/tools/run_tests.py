@@ -1,0 +1,290 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs the gates and tests of this collection and closes with one line, `N passed, N failed`.
+
+    run_tests.py                      everything, in this order: lint, sanity, unit, molecule, integration
+    run_tests.py lint unit            parts of it
+    run_tests.py molecule:cache       one scenario, on a fresh lab, with what it stands on brought by its prepare playbook
+    run_tests.py integration:go_live  tests/integration/test_go_live.py alone
+
+A gate counts 1, a Molecule scenario one for each step of its sequence, pytest what its report says. A part that ran
+nothing has failed. The whole output of each is in .lab/logs/, the end of it is printed where it failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = ROOT / ".lab"
+LOGS = STATE / "logs"
+GATES = [sys.executable, "tests/tools/gates.py"]
+SCENARIOS = ["hosts", "storage", "database", "cache", "application", "edge"]
+# The steps of a scenario (.config/molecule/config.yml) that always run; prepare does only for a scenario run alone.
+STEPS = ["create", "check", "converge", "idempotence", "check", "verify"]
+TAIL = 60
+
+
+@dataclass
+class Result:
+    """What one command gave: how many passed and failed, in how many seconds."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass
+class Step:
+    """One command of a part. `counts` turns its exit code and output into (passed, failed, note)."""
+
+    name: str
+    command: list[str]
+    timeout: int = 600
+    env: dict[str, str] = field(default_factory=dict)
+    junit: Path | None = None
+    molecule: bool = False
+
+
+def environment() -> dict[str, str]:
+    """The environment of every step: our tools first, no colours, and a lab beside the one of `make go-live`."""
+    env = dict(os.environ)
+    env["PATH"] = f"{ROOT / '.venv/bin'}:{env['PATH']}"
+    env["VIRTUAL_ENV"] = str(ROOT / ".venv")
+    env.update(ANSIBLE_NOCOLOR="1", NO_COLOR="1", PY_COLORS="0", ANSIBLE_FORCE_COLOR="0", PYTHONDONTWRITEBYTECODE="1")
+    env.pop("PYTHONPATH", None)
+    env["LAB_NAME"] = env.get("TEST_LAB_NAME", "arxos-test")
+    env["LAB_PREFIX"] = env.get("TEST_LAB_PREFIX", "172.30.21")
+    return env
+
+
+def call(step: Step) -> tuple[int, str]:
+    """Run a step with its log in .lab/logs; returns the exit code (124 when it took too long) and the log's text."""
+    log = LOGS / f"{step.name.replace('/', '-').replace(' ', '-')}.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            step.command,
+            cwd=ROOT,
+            env={**environment(), **step.env},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout=step.timeout)
+        except subprocess.TimeoutExpired:
+            code = 124
+        finally:
+            # Also after Ctrl-C: nothing of a step outlives it.
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                try:
+                    process.wait(timeout=10)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+    return code, log.read_text(errors="replace")
+
+
+def count_junit(report: Path, code: int) -> tuple[int, int, str]:
+    """Counts of a pytest report. No report, no test at all, or an exit code that the report does not explain is a failure."""
+    if not report.is_file():
+        return 0, 1, "left no report"
+    suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
+    total, bad, skipped = (
+        sum(int(suite.get(key, 0)) for suite in suites for key in keys) for keys in (("tests",), ("failures", "errors"), ("skipped",))
+    )
+    passed = total - bad - skipped
+    note = f"{skipped} skipped" if skipped else ""
+    if passed == 0 and bad == 0:
+        return 0, 1, "ran nothing"
+    if code != 0 and bad == 0:
+        return passed, 1, f"exit code {code}"
+    return passed, bad, note
+
+
+def count_molecule(text: str, code: int, wanted: list[str]) -> tuple[int, int, str]:
+    """Steps that Molecule says it executed, against those that it had to execute."""
+    done = re.findall(r"\[[\w-]+ > (\w+)\] Executed: Successful", text)
+    missing = list(wanted)
+    for name in done:
+        if name in missing:
+            missing.remove(name)
+    if missing:
+        return len(done), 1, f"stopped at {missing[0]}"
+    if code != 0:
+        return len(done), 1, f"exit code {code}"
+    return len(done), 0, ""
+
+
+def run(step: Step) -> Result:
+    """Run one step and judge it; print one line, and the end of its log when it failed."""
+    if step.junit:
+        step.junit.unlink(missing_ok=True)
+    started = time.monotonic()
+    code, text = call(step)
+    result = Result(step.name, seconds=time.monotonic() - started)
+    if step.junit:
+        result.passed, result.failed, result.note = count_junit(step.junit, code)
+    elif step.molecule:
+        wanted = [*STEPS[:1], *(["prepare"] if "MOLECULE_PREPARE" not in step.env and step.name != "molecule hosts" else []), *STEPS[1:]]
+        result.passed, result.failed, result.note = count_molecule(text, code, wanted)
+    else:
+        result.passed, result.failed = (1, 0) if code == 0 else (0, 1)
+    if code == 124:
+        result.note = f"stopped after {step.timeout} s"
+    report(result, text)
+    return result
+
+
+PRINT = threading.Lock()
+
+
+def report(result: Result, text: str = "") -> None:
+    """One line for a result; the end of the log of a failed one below it, shifted so that no line of it can be ours."""
+    with PRINT:
+        count = f"{result.passed} ok" + (f", {result.failed} FAILED" if result.failed else "")
+        print(f"  {result.name:<28} {result.seconds:7.1f} s  {count:<16} {result.note}".rstrip(), flush=True)
+        if result.failed:
+            for line in text.rstrip().splitlines()[-TAIL:]:
+                print(f"      | {line}")
+            sys.stdout.flush()
+
+
+def lint() -> list[Step]:
+    """The gates that look at files."""
+    return [
+        Step("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "--nocolor", "-q"]),
+        Step("mypy", ["mypy"]),
+        Step("antsibull-docs", ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", "."]),
+        Step("ansible-doc", [*GATES, "docs"]),
+        Step("collection build", [*GATES, "build"]),
+        Step("yamllint", ["yamllint", "--strict", "."]),
+        Step("ruff check", ["ruff", "check", "."]),
+        Step("ruff format", ["ruff", "format", "--check", "."]),
+        Step("antsibull-changelog", ["antsibull-changelog", "lint"]),
+        Step("role README tables", [sys.executable, "tests/tools/role_docs.py", "--check"]),
+        Step("inventories", [*GATES, "inventories"]),
+        Step("shell scripts", [*GATES, "scripts"]),
+    ]
+
+
+def sanity() -> list[Step]:
+    """ansible-test sanity; which of its tests are left out, and why, stands in tests/tools/sanity.py."""
+    return [Step("ansible-test sanity", [sys.executable, "tests/tools/sanity.py"], timeout=900)]
+
+
+def pytest_step(name: str, paths: list[str], timeout: int, extra: list[str] | None = None) -> Step:
+    """A pytest run that leaves a report for the counts."""
+    junit = STATE / "reports" / f"{name.replace(' ', '-')}.xml"
+    return Step(name, [sys.executable, "-m", "pytest", "-q", f"--junitxml={junit}", *(extra or []), *paths], timeout, junit=junit)
+
+
+def unit() -> list[Step]:
+    """Pure logic, modules with a fake host, and rendered templates."""
+    return [
+        pytest_step(name, [path], 600)
+        for name, path in (("unit", "tests/unit"), ("templates", "tests/templates"), ("application", "tests/reference_app"))
+        if any((ROOT / path).rglob("test_*.py"))
+    ]
+
+
+def lab_up(bare: bool) -> list[Step]:
+    """The test lab's hosts: new and bare, or as they are."""
+    play = ["ansible-playbook", "molecule/shared/create.yml"]
+    steps = [Step("lab secrets", ["make", "-s", "secrets"]), Step("lab release", ["make", "-s", "release", "VERSION=1.0.0"])]
+    if bare:
+        steps.append(Step("lab removed", ["ansible-playbook", "molecule/shared/destroy.yml"]))
+    return [*steps, Step("lab made", play)]
+
+
+def molecule(only: str) -> list[Step]:
+    """The scenarios on one lab, each on what the one before left; or one alone, which prepares its hosts itself."""
+    steps = lab_up(bare=True)
+    for scenario in [only] if only else SCENARIOS:
+        ephemeral = STATE / "molecule" / scenario
+        shutil.rmtree(ephemeral, ignore_errors=True)  # Molecule would skip what it thinks it has done in an earlier lab.
+        env = {"MOLECULE_EPHEMERAL_DIRECTORY": str(ephemeral)}
+        if not only:
+            env["MOLECULE_PREPARE"] = "none.yml"
+        command = ["molecule", "-c", ".config/molecule/config.yml", "test", "--destroy=never", "-s", scenario]
+        steps.append(Step(f"molecule {scenario}", command, 1500, env, molecule=True))
+    return steps
+
+
+def integration(only: str) -> list[Step]:
+    """Whole playbooks, driven by ansible-runner on the test lab."""
+    folder = ROOT / "tests/integration"
+    files = [f"test_{only}.py"] if only else sorted(path.name for path in folder.glob("test_*.py"))
+    return [*lab_up(bare=False), *(pytest_step(f"integration {name[5:-3]}", [f"tests/integration/{name}"], 1800) for name in files)]
+
+
+def part(name: str) -> list[Result]:
+    """Run one part. Gates that look at files run two at a time; what uses the lab stops at its first failure."""
+    kind, _sep, only = name.partition(":")
+    print(f"== {name}", flush=True)
+    if kind in ("lint", "sanity", "unit"):
+        steps = {"lint": lint, "sanity": sanity, "unit": unit}[kind]()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            results = list(pool.map(run, steps))
+    else:
+        steps = {"molecule": molecule, "integration": integration}[kind](only)
+        results = []
+        for step in steps:
+            results.append(run(step))
+            if results[-1].failed:
+                break
+        for step in steps[len(results) :]:
+            print(f"  {step.name:<28} not run: it stands on what failed")
+        results = [result for result in results if result.failed or not result.name.startswith("lab ")]
+    if not results:
+        results = [Result(name, failed=1, note="ran nothing")]
+        report(results[0])
+    return results
+
+
+def main() -> int:
+    """Run the parts that were asked for."""
+    everything = ["lint", "sanity", "unit", "molecule", "integration"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="parts to run, all without one")
+    parts = parser.parse_args().parts or everything
+    unknown = [name for name in parts if name.partition(":")[0] not in everything]
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}")
+    for folder in (LOGS, STATE / "reports"):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    table: list[tuple[str, list[Result], float]] = []
+    for name in parts:
+        started = time.monotonic()
+        table.append((name, part(name), time.monotonic() - started))
+
+    print("== summary")
+    for name, results, seconds in table:
+        passed, failed = (sum(getattr(result, key) for result in results) for key in ("passed", "failed"))
+        print(f"  {name:<28} {seconds:7.1f} s  {passed} ok" + (f", {failed} FAILED" if failed else ""))
+    passed, failed = (sum(getattr(result, key) for _name, results, _s in table for result in results) for key in ("passed", "failed"))
+    print(f"  {'all':<28} {sum(seconds for _name, _results, seconds in table):7.1f} s")
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 0 if failed == 0 and passed > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
