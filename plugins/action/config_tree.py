@@ -17,7 +17,7 @@ from ansible.template import trust_as_template
 from ansible_collections.arxos.platform.plugins.module_utils import _config_tree
 
 MODULE = "arxos.platform.config_tree"
-LOCAL_OPTIONS = ("template", "content", "vars")  # of a file; the module gets what they come to instead
+LOCAL_OPTIONS = ("content", "vars")  # of a file; the module gets what they come to instead
 # As ansible.builtin.template renders by default.
 OVERRIDES = {"trim_blocks": True, "lstrip_blocks": False, "newline_sequence": "\n"}
 
@@ -62,8 +62,10 @@ class ActionModule(ActionBase):
         result = ArgumentSpecValidator(_config_tree.ARGUMENT_SPEC).validate(arguments)
         faults = list(result.error_messages)
         if not faults:
-            for file in result.validated_parameters["files"]:
-                if (file["template"] is None) == (file["content"] is None):
+            for file in result.validated_parameters["files"] or []:
+                if not file["dest"]:
+                    faults.append("a file has no dest")
+                elif (file["template"] is None) == (file["content"] is None):
                     faults.append(f"{file['dest']} needs one of template and content")
                 elif file["content"] is not None and not isinstance(file["content"], str):
                     faults.append(
@@ -73,7 +75,7 @@ class ActionModule(ActionBase):
                     faults.append(f"{file['dest']} has vars but no template to use them in")
         if faults:
             raise AnsibleActionFail("; ".join(faults))
-        return result.validated_parameters
+        return {**result.validated_parameters, "files": result.validated_parameters["files"] or []}
 
     def _render(self, file: Mapping[str, Any], task_vars: Mapping[str, Any], public: list[str]) -> str:
         """The content of one file; of a secret one the template's own text is appended to `public`. Raises _Fault."""

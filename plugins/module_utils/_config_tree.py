@@ -2,19 +2,12 @@
 # Copyright: (c) 2026, The arxos.platform maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What config_tree does on a host: plan, stage, judge, replace, keep, put back. Knows nothing of AnsibleModule.
-
-Order of the work: L(parse) the wish, L(plan) the difference to the file system, and when there is one L(apply): stage the whole tree, let the
-checkers judge it, write everything beside its place, and only then rename. What can fail for want of room or rights fails before the first rename;
-whatever fails after it is undone from hard links to the very inodes that were replaced.
-"""
+"""What config_tree is asked for and what that differs from: the wish, the plan, the diff. Only reads; knows nothing of AnsibleModule."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
-import fcntl
 import fnmatch
 import grp
 import json
@@ -29,8 +22,8 @@ import subprocess
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -62,21 +55,21 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "group": {"type": "str"},
             "mode": {"type": "raw"},
             "secret": {"type": "bool", "default": False, "no_log": False},
+            "units": {"type": "list", "elements": "str"},
         },
     },
     "absent": {"type": "list", "elements": "str", "default": []},
     "validate": {"type": "list", "elements": "raw", "default": []},
+    "units": {"type": "list", "elements": "str", "default": []},
     "state_directory": {"type": "str", "default": "/var/lib/arxos/config_tree"},
     "rendered": {"type": "str", "no_log": True},
 }
 
-STAGED = "{staged}"
 NEW_SUFFIX, OLD_SUFFIX = ".arxos-new", ".arxos-old"
+UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\.(?:service|socket|timer|target|mount|path|slice)")
 LEFTOVER = re.compile(r"\..+\.arxos-(?:new|old)")
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CHECKER_SECONDS = 120  # a checker that takes longer hangs
-LOCK_SECONDS = 300  # longer than any other call's checkers should take
-OUTPUT_CHARACTERS = 2000  # of a checker, told to the operator
 DIFF_BYTES = 104448  # the limit of Ansible's own modules
 SHINGLE = 6  # characters that output and a secret have to share to be masked
 MASK = "********"
@@ -103,6 +96,7 @@ class File:
     group: str
     mode: int
     secret: bool = False
+    units: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +118,7 @@ class Tree:
     directories: tuple[Directory, ...] = ()
     absent: tuple[str, ...] = ()
     validate: tuple[tuple[str, ...], ...] = ()
+    units: tuple[str, ...] = ()  # that read what is removed; the files have their own
     public: tuple[str, ...] = ()  # text that may be shown although a secret file has it too
 
 
@@ -160,57 +155,79 @@ def unpack(rendered: str) -> tuple[dict[str, str], list[str]]:
 def parse(params: Mapping[str, Any], contents: Mapping[str, str], public: Iterable[str] = ()) -> Tree:
     """The wish, from parameters that passed ARGUMENT_SPEC. Raises one ConfigTreeError that names every fault."""
     faults: list[str] = []
-
-    def path(value: str, what: str) -> str:
-        if not value.startswith("/") or value == "/" or "\0" in value or os.path.normpath(value) != value or value.startswith("//"):
-            faults.append(f"{what} {value!r} is not an absolute path without '.', '..' and trailing '/'")
-        elif len(os.fsencode(os.path.basename(value))) > 255 - len(NEW_SUFFIX) - 1:
-            faults.append(f"{what} {value!r} has a name that is too long")
-        elif value.endswith((NEW_SUFFIX, OLD_SUFFIX)):
-            faults.append(f"{what} {value!r} ends like this module's temporary files")
-        return value
-
-    def mode(value: Any, where: str) -> int:
-        if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3,4}", value):
-            return int(value, 8)
-        faults.append(f"mode {value!r} of {where} is not a quoted octal string such as '0644'")
-        return 0
-
-    default_mode = params["mode"] if params["mode"] is not None else "0644"
+    owner, group = params["owner"] or "root", params["group"] or "root"
+    mode = "0644" if params["mode"] is None else params["mode"]
+    units = _units(params["units"], faults)
     files = tuple(
         File(
-            dest=path(item["dest"], "dest"),
+            dest=_path(item["dest"], "dest", faults),
             content=contents.get(item["dest"], "").encode("utf-8", "surrogateescape"),
-            owner=item["owner"] or params["owner"] or "root",
-            group=item["group"] or params["group"] or "root",
-            mode=mode(default_mode if item["mode"] is None else item["mode"], item["dest"]),
+            owner=item["owner"] or owner,
+            group=item["group"] or group,
+            mode=_mode(mode if item["mode"] is None else item["mode"], item["dest"], faults),
             secret=bool(item["secret"]),
+            units=units if item["units"] is None else _units(item["units"], faults),
         )
         for item in params["files"] or []
     )
     directories = tuple(
         Directory(
-            path=path(item["path"], "directory"),
+            path=_path(item["path"], "directory", faults),
             owner=item["owner"],
             group=item["group"],
-            mode=None if item["mode"] is None else mode(item["mode"], item["path"]),
-            exclusive=tuple(item["exclusive"] or ()),
+            mode=None if item["mode"] is None else _mode(item["mode"], item["path"], faults),
+            exclusive=_patterns(item, faults),
         )
         for item in params["directories"] or []
     )
-    absent = tuple(path(item, "absent") for item in params["absent"] or [])
-    for directory in directories:
-        faults += [
-            f"exclusive pattern {pattern!r} of {directory.path} is not a pattern of file names"
-            for pattern in directory.exclusive
-            if not pattern or "/" in pattern
-        ]
-    faults += _contradictions(files, directories, absent)
+    absent = tuple(_path(item, "absent", faults) for item in params["absent"] or [])
     validate = tuple(_command(item, faults) for item in params["validate"] or [])
-    path(params["state_directory"], "state_directory")
-    if faults:
-        raise ConfigTreeError("; ".join(dict.fromkeys(faults)), faults=list(dict.fromkeys(faults)))
-    return Tree(files, directories, absent, validate, tuple(public))
+    _path(params["state_directory"], "state_directory", faults)
+    if not faults:
+        faults += _contradictions(files, directories, absent)
+    _refuse(faults)
+    return Tree(files, directories, absent, validate, units, tuple(public))
+
+
+def _refuse(faults: Iterable[str]) -> None:
+    """All faults in one message, each once."""
+    unique = list(dict.fromkeys(faults))
+    if unique:
+        raise ConfigTreeError("; ".join(unique), faults=unique)
+
+
+def _path(value: Any, what: str, faults: list[str]) -> str:
+    if not isinstance(value, str):
+        faults.append(f"{what} is not given as a path")
+        return ""
+    if not value.startswith("/") or value == "/" or "\0" in value or os.path.normpath(value) != value or value.startswith("//"):
+        faults.append(f"{what} {value!r} is not an absolute path without '.', '..' and trailing '/'")
+    elif any(len(os.fsencode(part)) > 255 - len(NEW_SUFFIX) - 1 for part in value.split("/")) or len(os.fsencode(value)) > 2048:
+        faults.append(f"{what} {value!r} is too long")
+    elif value.endswith((NEW_SUFFIX, OLD_SUFFIX)):
+        faults.append(f"{what} {value!r} ends like a temporary file of config_tree")
+    return value
+
+
+def _mode(value: Any, where: Any, faults: list[str]) -> int:
+    if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3,4}", value):
+        return int(value, 8)
+    faults.append(f"mode {value!r} of {where} is not a quoted octal string such as '0644'")
+    return 0
+
+
+def _units(value: Iterable[Any] | None, faults: list[str]) -> tuple[str, ...]:
+    units = tuple(str(unit) for unit in value or ())
+    faults += [f"{unit!r} is not the full name of a unit, such as nginx.service" for unit in units if not UNIT.fullmatch(unit)]
+    return units
+
+
+def _patterns(item: Mapping[str, Any], faults: list[str]) -> tuple[str, ...]:
+    patterns = tuple(str(pattern) for pattern in item["exclusive"] or ())
+    faults += [
+        f"exclusive pattern {name!r} of {item['path']} is not a pattern of file names" for name in patterns if not name or "/" in name
+    ]
+    return patterns
 
 
 def _command(item: Any, faults: list[str]) -> tuple[str, ...]:
@@ -258,7 +275,7 @@ class Attributes:
     mode: int
 
     def __str__(self) -> str:
-        return f"{_name(pwd.getpwuid, self.uid)}:{_name(grp.getgrgid, self.gid)} {self.mode:04o}"
+        return f"{name_of(pwd.getpwuid, self.uid)}:{name_of(grp.getgrgid, self.gid)} {self.mode:04o}"
 
 
 @dataclass(frozen=True)
@@ -286,26 +303,34 @@ class DirectoryChange:
     after: Attributes
 
 
+Loaded = Callable[[list[str]], dict[str, float]]
+
+
 @dataclass(frozen=True)
 class Plan:
     files: tuple[FileChange, ...] = ()
     directories: tuple[DirectoryChange, ...] = ()
+    pending: tuple[tuple[str, str | None], ...] = ()  # (file that is as it shall be, unit that has not read it since it was written)
     leftovers: tuple[str, ...] = ()  # of a killed run
 
     @property
-    def changed(self) -> bool:
+    def differs(self) -> bool:
         return bool(self.files or self.directories)
 
     @property
+    def changed(self) -> bool:
+        return self.differs or bool(self.pending)
+
+    @property
     def changed_files(self) -> list[str]:
-        return [change.dest for change in self.files]
+        return list(dict.fromkeys([change.dest for change in self.files] + [path for path, unit in self.pending]))
 
     @property
     def changed_directories(self) -> list[str]:
         return [change.path for change in self.directories]
 
 
-def _name(look: Callable[[int], Any], number: int | None) -> str:
+def name_of(look: Callable[[int], Any], number: int | None) -> str:
     if number is None:
         return "?"
     try:
@@ -318,7 +343,7 @@ def _attributes(status: os.stat_result) -> Attributes:
     return Attributes(status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
 
 
-class _Accounts:
+class Accounts:
     """Looks names up once, and remembers which do not exist and who needs them."""
 
     def __init__(self) -> None:
@@ -356,37 +381,30 @@ class _Accounts:
             )
 
 
-def make_plan(tree: Tree, *, check: bool = False) -> Plan:
-    """What differs between the wish and the file system; only reads. Raises ConfigTreeError for what it will not touch."""
-    accounts, faults = _Accounts(), []
+def make_plan(tree: Tree, places: Places, *, check: bool = False, loaded: Loaded | None = None) -> Plan:
+    """What differs between the wish and the file system; only reads. Raises ConfigTreeError for what it will not touch.
+
+    `loaded` tells when each active unit was last started, restarted or reloaded (seconds since the epoch).
+    """
+    accounts = Accounts()
+    faults: list[str] = []
     directories = _plan_directories(tree, accounts, faults)
     files: list[FileChange] = []
-    leftovers: list[str] = []
+    doomed, leftovers = _doomed(tree, places)
     for file in tree.files:
         leftovers += _leftovers(file.dest)
-        status = _lstat(file.dest)
+        status = lstat(file.dest)
         if status is not None and not stat.S_ISREG(status.st_mode):
             faults.append(_refusal(file.dest, status))
             continue
         after = Attributes(accounts.uid(file.owner, file.dest), accounts.gid(file.group, file.dest), file.mode)
-        content = None if status is None else _read(file.dest)
+        content = None if status is None else read(file.dest)
         before = None if status is None else _attributes(status)
         if before != after or content != file.content:
             files.append(FileChange(file.dest, before, after, content, file))
-    wanted = {file.dest for file in tree.files} | {item.path for item in tree.directories}
-    doomed = list(tree.absent)
-    for directory in tree.directories:
-        for name in _names(directory.path) if directory.exclusive else ():
-            path = os.path.join(directory.path, name)
-            if LEFTOVER.fullmatch(name):
-                leftovers.append(path)
-            elif path not in wanted and path not in doomed and matches(name, directory.exclusive):
-                status = _lstat(path)
-                if status is not None and not stat.S_ISDIR(status.st_mode):
-                    doomed.append(path)
     for path in doomed:
         leftovers += _leftovers(path)
-        status = _lstat(path)
+        status = lstat(path)
         if status is None:
             continue
         if stat.S_ISLNK(status.st_mode):
@@ -395,11 +413,81 @@ def make_plan(tree: Tree, *, check: bool = False) -> Plan:
             files.append(FileChange(path, _attributes(status), None, None, None))
         else:
             faults.append(f"{path} is a directory or a special file: config_tree removes only files and symbolic links")
-    if faults:
-        raise ConfigTreeError("; ".join(dict.fromkeys(faults)), faults=list(dict.fromkeys(faults)))
+    _refuse(faults)
     if not check:
         accounts.refuse_missing()
-    return Plan(tuple(files), tuple(directories), tuple(dict.fromkeys(leftovers)))
+    changing = {change.dest for change in files}
+    pending = _pending(tree, [path for path in doomed if path not in changing], changing, places, loaded or loaded_units)
+    return Plan(tuple(files), tuple(directories), tuple(pending), tuple(dict.fromkeys(leftovers)))
+
+
+def _doomed(tree: Tree, places: Places) -> tuple[list[str], list[str]]:
+    """What shall not exist, whether it still does or once did; and leftovers that were met on the way."""
+    wanted = {file.dest for file in tree.files} | {directory.path for directory in tree.directories}
+    doomed, leftovers = list(tree.absent), []
+    for directory in tree.directories:
+        listed = [*names(directory.path), *names(previous(places) + directory.path)] if directory.exclusive else []
+        for name in dict.fromkeys(listed):
+            path = os.path.join(directory.path, name)
+            if LEFTOVER.fullmatch(name):
+                leftovers += [path] if os.path.lexists(path) else []
+            elif path not in wanted and path not in doomed and matches(name, directory.exclusive):
+                status = lstat(path)
+                if status is None or not stat.S_ISDIR(status.st_mode):
+                    doomed.append(path)
+    return doomed, leftovers
+
+
+def _pending(tree: Tree, gone: list[str], changing: set[str], places: Places, loaded: Loaded) -> list[tuple[str, str | None]]:
+    """Files that are as they shall be, but that nobody may have been told of because an earlier run was killed: (file, unit).
+
+    Either that run died between the files (no unit is named then), or the unit was last (re)started or reloaded before the file was
+    written. A removed file is as old as its kept version, which is written when the file goes.
+    """
+    reads = [(file.dest, file.dest, file.units) for file in tree.files] + [(path, previous(places) + path, tree.units) for path in gone]
+    reads = [read for read in reads if read[0] not in changing]
+    pending: list[tuple[str, str | None]] = [(path, None) for path, witness, readers in reads if os.path.lexists(beside(path, OLD_SUFFIX))]
+    units = list(dict.fromkeys(unit for path, witness, readers in reads for unit in readers))
+    times = loaded(units) if units else {}
+    for path, witness, readers in reads:
+        status = lstat(witness)
+        pending += [(path, unit) for unit in readers if status is not None and unit in times and times[unit] < status.st_mtime]
+    return pending
+
+
+def loaded_units(units: list[str]) -> dict[str, float]:
+    """When each active unit last changed its state, which a reload does too, in seconds since the epoch."""
+    words = ["systemctl", "show", "--property=ActiveState,StateChangeTimestampMonotonic", "--", *units]
+    if shutil.which(words[0], path=SEARCH_PATH) is None:
+        return {}
+    code, output, _errors = run(words)
+    if code != 0:
+        return {}
+    boot = time.time() - time.monotonic()
+    times = {}
+    for unit, block in zip(units, output.strip().split("\n\n")):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        since = values.get("StateChangeTimestampMonotonic", "")
+        if values.get("ActiveState") in ("active", "reloading") and since.isdigit():
+            times[unit] = boot + int(since) / 1_000_000
+    return times
+
+
+def run(words: list[str]) -> tuple[int | None, str, str]:
+    """Exit code (None: it took too long and was killed), standard output and standard error of a command without a shell."""
+    environment = {**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8"}
+    code: int | None
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", env=environment, start_new_session=True
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=CHECKER_SECONDS)
+            code = process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, errors = process.communicate()
+            code = None
+    return code, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace")
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -407,7 +495,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) and (not name.startswith(".") or pattern.startswith(".")) for pattern in patterns)
 
 
-def _plan_directories(tree: Tree, accounts: _Accounts, faults: list[str]) -> list[DirectoryChange]:
+def _plan_directories(tree: Tree, accounts: Accounts, faults: list[str]) -> list[DirectoryChange]:
     """Parents come before children, whatever the order of the wish."""
     declared = {directory.path: directory for directory in tree.directories}
     wanted = set(declared)
@@ -419,14 +507,14 @@ def _plan_directories(tree: Tree, accounts: _Accounts, faults: list[str]) -> lis
     changes = []
     for path in sorted(wanted):
         directory = declared.get(path)
-        status = _lstat(path)
+        status = lstat(path)
         if status is not None and stat.S_ISLNK(status.st_mode) and directory is None and status.st_uid in (0, os.geteuid()):
             status = _stat(path)  # such as /lib or /var/run: root's own link on the way is followed, anyone else's is not
         if status is not None and not stat.S_ISDIR(status.st_mode):
             faults.append(_refusal(path, status, "directory"))
             continue
         before = None if status is None else _attributes(status)
-        fallback = before or Attributes(0 if os.geteuid() == 0 else os.geteuid(), 0 if os.geteuid() == 0 else os.getegid(), 0o755)
+        fallback = before or Attributes(os.geteuid(), os.getegid(), 0o755)
         after = fallback
         if directory is not None:
             after = Attributes(
@@ -441,11 +529,11 @@ def _plan_directories(tree: Tree, accounts: _Accounts, faults: list[str]) -> lis
 
 def _refusal(path: str, status: os.stat_result, wanted: str = "regular file") -> str:
     if stat.S_ISLNK(status.st_mode):
-        return f"{path} is a symbolic link to {os.readlink(path)}: manage its target, or remove the link first (a link is neither followed nor replaced)"
+        return f"{path} is a symbolic link to {os.readlink(path)}, which is neither followed nor replaced: manage its target, or remove the link"
     return f"{path} exists and is not a {wanted}: remove it first"
 
 
-def _lstat(path: str) -> os.stat_result | None:
+def lstat(path: str) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -459,25 +547,29 @@ def _stat(path: str) -> os.stat_result | None:
         return None
 
 
-def _read(path: str) -> bytes:
+def read(path: str) -> bytes:
     with open(path, "rb") as stream:
         return stream.read()
 
 
-def _names(path: str) -> list[str]:
+def previous(places: Places) -> str:
+    return os.path.join(places.state, "previous")
+
+
+def names(path: str) -> list[str]:
     try:
         return sorted(os.listdir(path))
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _beside(path: str, suffix: str) -> str:
+def beside(path: str, suffix: str) -> str:
     """Hidden, and of a name that no daemon's include pattern matches."""
     return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}{suffix}")
 
 
 def _leftovers(path: str) -> list[str]:
-    return [name for name in (_beside(path, NEW_SUFFIX), _beside(path, OLD_SUFFIX)) if os.path.lexists(name)]
+    return [name for name in (beside(path, NEW_SUFFIX), beside(path, OLD_SUFFIX)) if os.path.lexists(name)]
 
 
 # ---------------------------------------------------------------- the diff
@@ -520,6 +612,15 @@ def make_diff(plan: Plan) -> list[dict[str, str]]:
             )
         if change.before and change.after and change.before != change.after:
             diff.append(_attributes_diff(change.dest, change.before, change.after, "attributes"))
+    for path, unit in plan.pending:
+        diff.append(
+            {
+                "before_header": path,
+                "after_header": f"{path} (as an earlier run left it)",
+                "before": f"{unit} last read it before that\n" if unit else "that run was killed\n",
+                "after": "to be read again\n",
+            }
+        )
     return diff
 
 
@@ -548,10 +649,11 @@ def _text(content: bytes) -> str:
 def scrub(text: str, secrets: Iterable[str], public: Iterable[str]) -> str:
     """Masks what the text shares with secrets: runs of SHINGLE or more characters, and whole words of three or more.
 
-    Checkers quote, cut and escape what they complain about, so whole secrets are not enough to look for. What public text has as well stays.
+    Checkers quote, cut and escape what they complain about, so whole secrets are not enough to look for. What public text has too stays.
     """
     shown = "\n".join(public)
-    words, shingles = set(), set()
+    words: set[str] = set()
+    shingles: set[str] = set()
     for secret in secrets:
         for word in secret.split():
             shingles.update(word[start : start + SHINGLE] for start in range(len(word) - SHINGLE + 1))
@@ -573,303 +675,3 @@ def scrub(text: str, secrets: Iterable[str], public: Iterable[str]) -> str:
             pieces.append(MASK)
         last = mask
     return "".join(pieces)
-
-
-# ---------------------------------------------------------------- the work
-
-
-@dataclass
-class Outcome:
-    plan: Plan
-    warnings: list[str] = field(default_factory=list)
-
-
-def converge(tree: Tree, places: Places, *, check: bool = False) -> Outcome:
-    """Makes the file system what the tree says, or fails and leaves it as it was. Raises ConfigTreeError."""
-    try:
-        plan = make_plan(tree, check=check)
-        if not plan.changed and not plan.leftovers and not _stale(places):
-            return Outcome(plan)
-        with _lock(places, wait=plan.changed or bool(plan.leftovers)) as locked:
-            if not locked:
-                return Outcome(plan)
-            _sweep(places)
-            plan = make_plan(tree, check=check)
-            outcome = Outcome(plan)
-            if not check:
-                for path in plan.leftovers:
-                    _remove(path)
-            if plan.changed:
-                with _staged(tree, places) as root:
-                    outcome.warnings += _judge(tree, plan, root, check=check)
-                if not check:
-                    _replace(plan, places)
-            return outcome
-    except OSError as error:
-        raise ConfigTreeError(f"{error.strerror or error}: {error.filename}" if error.filename else str(error)) from error
-
-
-def _private(path: str) -> str:
-    """Makes a 0700 directory of our own, or fails when the name is somebody else's."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-    status = os.lstat(path)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise ConfigTreeError(
-            f"{path} is not a directory of user {_name(pwd.getpwuid, os.geteuid())}: remove it, config_tree keeps its work there"
-        )
-    if stat.S_IMODE(status.st_mode) != 0o700:
-        os.chmod(path, 0o700)
-    return path
-
-
-def _stale(places: Places) -> list[str]:
-    return [os.path.join(places.work, name) for name in _names(places.work) if name.startswith("staged-")]
-
-
-def _sweep(places: Places) -> None:
-    """Only under the lock: then every staged tree is one of a run that was killed."""
-    for path in _stale(places):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _lock(places: Places, *, wait: bool, seconds: float = LOCK_SECONDS) -> Iterator[bool]:
-    """One call at a time on a host. The kernel lets go of the lock of a process that dies."""
-    descriptor = os.open(os.path.join(_private(places.work), "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not wait:
-                    yield False
-                    return
-                if time.monotonic() >= end:
-                    raise ConfigTreeError(
-                        f"another config_tree has been at work on this host for {seconds:.0f} s: see what hangs (fuser {places.work}/lock)"
-                    ) from None
-                time.sleep(0.1)
-        yield True
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _staged(tree: Tree, places: Places) -> Iterator[str]:
-    """The whole tree below a 0700 directory, with the owners and modes that it will have."""
-    if not tree.validate:
-        yield ""
-        return
-    accounts = _Accounts()
-    root = tempfile.mkdtemp(prefix="staged-", dir=places.work)
-    try:
-        for directory in sorted(tree.directories, key=lambda item: item.path):
-            os.makedirs(root + directory.path, mode=0o755, exist_ok=True)
-        for file in tree.files:
-            os.makedirs(os.path.dirname(root + file.dest), mode=0o755, exist_ok=True)
-            after = Attributes(accounts.uid(file.owner, file.dest), accounts.gid(file.group, file.dest), file.mode)
-            _write(root + file.dest, file.content, after, sync=False)
-        for directory in sorted(tree.directories, key=lambda item: item.path, reverse=True):
-            uid = -1 if directory.owner is None else accounts.uid(directory.owner, directory.path)
-            gid = -1 if directory.group is None else accounts.gid(directory.group, directory.path)
-            os.chown(root + directory.path, -1 if uid is None else uid, -1 if gid is None else gid)
-            if directory.mode is not None:
-                os.chmod(root + directory.path, directory.mode)
-        yield root
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-
-
-def _judge(tree: Tree, plan: Plan, root: str, *, check: bool) -> list[str]:
-    """Runs the checkers on the staged tree; returns warnings. Raises ConfigTreeError with what the first that refuses says."""
-    warnings = []
-    for command in tree.validate:
-        words = [word.replace(STAGED, root) for word in command]
-        if shutil.which(words[0], path=SEARCH_PATH) is None:
-            if not check:
-                raise ConfigTreeError(
-                    f"the checker {words[0]} is not on this host: install its package before this task; nothing was replaced"
-                )
-            warnings.append(f"not validated in check mode: {words[0]} is not installed yet ({shlex.join(command)})")
-            continue
-        code, output = _run(words)
-        if code == 0:
-            continue
-        secrets = [file.content.decode("utf-8", "replace") for file in tree.files if file.secret]
-        if secrets:
-            public = [*tree.public, *(file.content.decode("utf-8", "replace") for file in tree.files if not file.secret)]
-            public += [file.dest for file in tree.files] + [root] + [word for item in tree.validate for word in item]
-            output = scrub(output, secrets, public)
-        output = output.replace(root, STAGED)[-OUTPUT_CHARACTERS:].strip()
-        how = f"took over {CHECKER_SECONDS} s" if code is None else f"ended with {code}"
-        changes = ", ".join(plan.changed_files) or ", ".join(plan.changed_directories)
-        raise ConfigTreeError(
-            f"{shlex.join(command)} refuses the configuration ({how}): {output or 'it printed nothing'}. Nothing was replaced; would have changed: {changes}",
-            command=list(command),
-            rc=code,
-            stderr=output,
-            would_change=plan.changed_files,
-        )
-    return warnings
-
-
-def _run(words: list[str]) -> tuple[int | None, str]:
-    """Exit code, or None when it was killed for taking too long, and what it printed: standard error, or else standard output."""
-    environment = {**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8"}
-    with subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", env=environment, start_new_session=True
-    ) as process:
-        try:
-            output, errors = process.communicate(timeout=CHECKER_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, errors = process.communicate()
-            return None, (errors or output).decode("utf-8", "replace")
-    return process.returncode, (errors.strip() or output).decode("utf-8", "replace")
-
-
-def _write(path: str, content: bytes, attributes: Attributes, *, sync: bool = True) -> None:
-    """A new file, never readable by more than its mode says, not even for a moment."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        _own(stream.fileno(), attributes)
-        if sync:
-            os.fsync(stream.fileno())
-
-
-def _own(descriptor: int, attributes: Attributes) -> None:
-    status = os.fstat(descriptor)
-    uid, gid = attributes.uid, attributes.gid
-    if (uid is not None and uid != status.st_uid) or (gid is not None and gid != status.st_gid):
-        os.fchown(descriptor, -1 if uid is None else uid, -1 if gid is None else gid)
-    os.fchmod(descriptor, attributes.mode)
-
-
-def _own_directory(path: str, attributes: Attributes) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        _own(descriptor, attributes)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _replace(plan: Plan, places: Places) -> None:
-    """All or nothing: prepare beside each place, then rename; on any error undo in reverse."""
-    undo: list[Callable[[], None]] = []
-    try:
-        for directory in plan.directories:
-            _make_directory(directory, undo)
-        for change in plan.files:
-            if change.file is not None and change.after is not None:
-                temporary = _beside(change.dest, NEW_SUFFIX)
-                undo.append(lambda name=temporary: _remove(name))  # type: ignore[misc]
-                _write(temporary, change.file.content, change.after)
-        kept = [_keep(change, places) for change in plan.files]
-        for change in plan.files:
-            _rename(change, undo)
-        for temporary, final in kept:
-            if temporary is None:
-                _remove(final)
-            else:
-                os.rename(temporary, final)
-    except BaseException as error:
-        _put_back(undo, error)
-        raise
-    for change in plan.files:
-        _remove(_beside(change.dest, OLD_SUFFIX))
-    for parent in sorted(
-        {os.path.dirname(change.dest) for change in plan.files} | {os.path.dirname(item.path) for item in plan.directories}
-    ):
-        _sync_directory(parent)
-
-
-def _make_directory(change: DirectoryChange, undo: list[Callable[[], None]]) -> None:
-    before = change.before
-    if before is None:
-        os.mkdir(change.path, 0o700)
-        undo.append(lambda: os.rmdir(change.path))
-    else:
-        undo.append(lambda: _own_directory(change.path, before))
-    _own_directory(change.path, change.after)
-
-
-def _rename(change: FileChange, undo: list[Callable[[], None]]) -> None:
-    old = _beside(change.dest, OLD_SUFFIX)
-    if change.file is None:
-        os.rename(change.dest, old)
-        undo.append(lambda: os.rename(old, change.dest))
-        return
-    if change.before is None:
-        undo.append(lambda: _remove(change.dest))
-    else:
-        os.link(change.dest, old, follow_symlinks=False)
-        undo.append(lambda: os.rename(old, change.dest))
-    os.rename(_beside(change.dest, NEW_SUFFIX), change.dest)
-
-
-def _put_back(undo: list[Callable[[], None]], error: BaseException) -> None:
-    failed = []
-    for step in reversed(undo):
-        try:
-            step()
-        except OSError as problem:
-            failed.append(str(problem))
-    if failed:
-        raise ConfigTreeError(
-            f"{error}; and putting back failed: {'; '.join(failed)}. Run the play again when the cause is mended"
-        ) from error
-    if isinstance(error, OSError):
-        where = error.filename2 or error.filename
-        raise ConfigTreeError(
-            f"{error.strerror or error}{f': {where}' if where else ''}; everything that was replaced has been put back"
-        ) from error
-
-
-def _keep(change: FileChange, places: Places) -> tuple[str | None, str]:
-    """Writes what is about to be replaced beside its place among the kept versions: (temporary name, final name).
-
-    No temporary name: there was nothing before, so nothing may be kept that a rollback would bring back.
-    """
-    _private(places.state)
-    root = _private(os.path.join(places.state, "previous"))
-    final = root + change.dest
-    if change.before is None:
-        return None, final
-    parent = root
-    for part in change.dest.strip("/").split("/")[:-1]:
-        parent = os.path.join(parent, part)
-        status = _lstat(parent)
-        if status is not None and not stat.S_ISDIR(status.st_mode):
-            os.unlink(parent)
-            status = None
-        if status is None:
-            os.mkdir(parent, 0o700)
-    if os.path.isdir(final) and not os.path.islink(final):
-        shutil.rmtree(final)
-    temporary = _beside(final, NEW_SUFFIX)
-    _remove(temporary)
-    if change.link is not None:
-        os.symlink(change.link, temporary)
-    else:
-        content = change.content_before if change.content_before is not None else _read(change.dest)
-        _write(temporary, content, change.before)
-    return temporary, final

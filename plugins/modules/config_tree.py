@@ -11,19 +11,21 @@ short_description: Put a role's whole configuration on a host in one round trip
 version_added: "0.1.0"
 author: The arxos.platform maintainers (@arxos)
 description:
-  - The action plugin renders every template on the controller, with the variables of the task, and sends the whole tree with one module call.
-  - The module compares content, owner, group and mode. Nothing differs - nothing is run and nothing is written.
-  - Otherwise the whole tree is staged in a private directory, the daemon's own checkers judge it there, and only then the files that differ are
-    replaced, each by a rename. An error on the way puts everything back. What was replaced is kept.
+  - The action plugin renders every template on the controller, with the variables of the task, and sends the whole tree with one
+    module call.
+  - The module compares content, owner, group and mode. When nothing differs, nothing is run and nothing is written.
+  - Otherwise the whole tree is staged in a private directory, the daemon's own checkers judge it there, and only then the files that
+    differ are replaced, each by a rename. An error on the way puts everything back. What was replaced is kept.
   - A run that was killed anywhere is finished by the next one, which also removes what the killed one left behind.
 notes:
-  - A symbolic link at O(files[].dest) or O(directories[].path) is refused - it is neither followed nor replaced. Links that root owns on the way there
-    (C(/lib), C(/var/run)) are followed. A link under O(absent) is removed, never its target.
-  - Files are replaced by new ones - hard links to them, ACLs and extended attributes are not carried over. A file that is a mount point (such as
-    C(/etc/hosts) of a container) cannot be replaced.
-  - Templates are rendered as M(ansible.builtin.template) does it by default - C(trim_blocks) on, UTF-8, searched in the role's C(templates/).
-  - Checkers run as root without a shell, with standard input closed, a search path of the system's C(bin) and C(sbin) directories, and for at most
-    120 seconds.
+  - A symbolic link at O(files[].dest) or O(directories[].path) is refused; it is neither followed nor replaced. Links that root owns
+    on the way there (C(/lib), C(/var/run)) are followed. A link under O(absent) is removed, never its target.
+  - Files are replaced by new ones, so hard links to them, ACLs and extended attributes are not carried over. A file that is a mount
+    point (such as C(/etc/hosts) of a container) cannot be replaced.
+  - Templates are rendered as M(ansible.builtin.template) does it by default, that is with C(trim_blocks), as UTF-8, and searched in
+    the role's C(templates/).
+  - Checkers run without a shell, as the user that the task runs as, with standard input closed, a search path of the system's C(bin)
+    and C(sbin) directories, and for at most 120 seconds each.
 attributes:
   check_mode:
     description: Does everything up to and including validation; a checker that is not installed yet is skipped with a warning.
@@ -104,6 +106,10 @@ options:
           - Whether nothing of the content may ever be shown - not in the diff, not in any output, not in what a checker says about it.
         type: bool
         default: false
+      units:
+        description: Units that read this file. Not given, O(units).
+        type: list
+        elements: str
   absent:
     description: Files and symbolic links to remove.
     type: list
@@ -111,11 +117,22 @@ options:
     default: []
   validate:
     description:
-      - Commands that judge the staged tree before anything is replaced, each a list of arguments or a string that is split like a command line.
-      - C({staged}) stands for the root of the staged tree, where C(/etc/x/x.conf) lies at C({staged}/etc/x/x.conf). Only the files of this task are in it.
+      - Commands that judge the staged tree before anything is replaced, each a list of arguments or a string that is split like a
+        command line.
+      - C({staged}) stands for the root of the staged tree, where C(/etc/x/x.conf) lies at C({staged}/etc/x/x.conf). Only the files of
+        this task are in it.
       - They run when something differs, in order, and the first that does not end with 0 ends the task.
     type: list
     elements: raw
+    default: []
+  units:
+    description:
+      - Full names of the systemd units that read these files, and whose handler restarts or reloads them with systemd.
+      - A file that is as it shall be still counts as changed while an active unit was last started, restarted or reloaded before the file
+        was written. So a handler that a killed run never came to is notified by the next run.
+      - List a unit only for files whose change makes a handler restart or reload that unit, else the task never comes to rest.
+    type: list
+    elements: str
     default: []
   state_directory:
     description:
@@ -137,7 +154,9 @@ EXAMPLES = r"""
       - {dest: /etc/x/x.conf, template: x.conf.j2}
       - {dest: /etc/x/conf.d/6379.conf, template: n.conf.j2, vars: {port: 6379}, group: x, mode: "0640", secret: true}
       - {dest: /etc/x/ca.crt, content: "{{ x_ca_certificate }}"}
+      - {dest: /etc/logrotate.d/x, template: logrotate.j2, units: []}
     absent: [/etc/x/old.conf]
+    units: [x.service]
     validate:
       - x -t -c {staged}/etc/x/x.conf
   register: __x_config
@@ -146,7 +165,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_files:
-  description: The files that were written or removed (in check mode, would be), in the order of the task.
+  description:
+    - The files that were written or removed (in check mode, would be), in the order of the task, and those that an earlier run wrote
+      and O(units) have not read since.
   returned: success
   type: list
   elements: str
@@ -168,7 +189,7 @@ stderr:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.arxos.platform.plugins.module_utils import _config_tree
+from ansible_collections.arxos.platform.plugins.module_utils import _config_tree, _config_tree_apply
 
 
 def main() -> None:
@@ -178,7 +199,7 @@ def main() -> None:
             raise _config_tree.ConfigTreeError("files are rendered by the action plugin: call arxos.platform.config_tree as a task")
         tree = _config_tree.parse(module.params, *_config_tree.unpack(module.params["rendered"]))
         places = _config_tree.Places(module.params["state_directory"], _config_tree.default_work_directory())
-        outcome = _config_tree.converge(tree, places, check=module.check_mode)
+        outcome = _config_tree_apply.converge(tree, places, check=module.check_mode)
     except _config_tree.ConfigTreeError as error:
         module.fail_json(msg=str(error), **error.facts)
     plan = outcome.plan
