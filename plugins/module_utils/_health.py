@@ -102,7 +102,7 @@ class Result:
 
 
 def wait_until(look: Callable[[], T], good: Callable[[T], bool], timeout: float, interval: float, clock: Clock) -> tuple[T, float, int]:
-    """Look until the predicate holds or C(timeout) seconds are over; with 0 there is one look, and there is always one at the end of the time.
+    """Look until the predicate holds or C(timeout) seconds are over. With 0 there is one look; there always is one at the end.
 
     Returns what was seen last, the seconds waited and the number of looks.
     """
@@ -123,7 +123,7 @@ def faults(probes: list[Probe]) -> list[str]:
     """Every fault in the probes' parameters, a line each, none when they can be measured."""
     if not probes:
         return ["probes: give at least one"]
-    return ["probe %d '%s' (%s): %s" % (n, p["name"], p["type"], fault) for n, p in enumerate(probes, 1) for fault in _faults_of(p)]
+    return [f"probe {n} '{p['name']}' ({p['type']}): {fault}" for n, p in enumerate(probes, 1) for fault in _faults_of(p)]
 
 
 def _faults_of(probe: Probe) -> list[str]:
@@ -136,9 +136,8 @@ def _faults_of(probe: Probe) -> list[str]:
     for key, (low, high) in RANGES.items():
         value = probe.get(key)
         if value is not None and key in required + optional and not low <= value <= high:
-            found.append(
-                "{} is {}, which is not {}".format(key, value, f"{low:g} or more" if high == float("inf") else f"{low:g} to {high:g}")
-            )
+            allowed = f"{low:g} or more" if high == float("inf") else f"{low:g} to {high:g}"
+            found.append(f"{key} is {value}, which is not {allowed}")
     if probe.get("client_key") and not probe.get("client_cert"):
         found.append("client_key needs client_cert")
     return found + _SPECIAL.get(kind, lambda probe: [])(probe)
@@ -158,7 +157,7 @@ def _faults_of_http(probe: Probe) -> list[str]:
         if re.search(r"[\x00-\x20\x7f]", probe["url"]):
             found.append("url holds a space or control character")
     if probe.get("method") and not re.match(r"^[A-Z]+$", probe["method"]):
-        found.append("method {} is not capital letters".format(probe["method"]))
+        found.append(f"method {ascii(probe['method'])} is not capital letters")
     if probe.get("status") is not None and (not probe["status"] or not all(100 <= code <= 599 for code in probe["status"])):
         found.append("status wants codes of 100 to 599")
     for key, value in (probe.get("headers") or {}).items():
@@ -185,7 +184,7 @@ def _faults_of_postgresql(probe: Probe) -> list[str]:
 _SPECIAL: dict[str, Callable[[Probe], list[str]]] = {
     "http": _faults_of_http,
     "systemd": lambda probe: (
-        ["unit {} is no unit's name".format(ascii(probe["unit"]))] if probe.get("unit") and not _UNIT.match(probe["unit"]) else []
+        [f"unit {ascii(probe['unit'])} is no unit's name"] if probe.get("unit") and not _UNIT.match(probe["unit"]) else []
     ),
     "disk": lambda probe: (
         []
@@ -207,12 +206,12 @@ def judge(probe: Probe, measure: Measure) -> list[str]:
 def judge_http(probe: Probe, measure: Measure) -> list[str]:
     wanted = probe.get("status") or [200]
     if measure["status"] not in wanted:
-        hint = ", body starts {}".format(ascii(measure["body"][:200])) if measure.get("body") else ""
-        return ["status %d, wanted %s%s" % (measure["status"], " or ".join(map(str, wanted)), hint)]
+        hint = f", body starts {ascii(measure['body'][:200])}" if measure.get("body") else ""
+        return [f"status {measure['status']}, wanted {' or '.join(map(str, wanted))}{hint}"]
     if probe.get("json") is None:
         return []
     if measure.get("json") is None:
-        return ["body is no JSON (starts {}), wanted {}".format(ascii(measure.get("body", "")[:80]), ascii(probe["json"]))]
+        return [f"body is no JSON (starts {ascii(measure.get('body', '')[:80])}), wanted {ascii(probe['json'])}"]
     return ["body " + problem for problem in subset_problems(probe["json"], measure["json"])]
 
 
@@ -220,7 +219,7 @@ def subset_problems(wanted: Any, got: Any, path: str = "") -> list[str]:
     """Where C(got) does not hold C(wanted): dictionaries may hold more keys than wanted, everything else is equal or not."""
     if not isinstance(wanted, dict) or not isinstance(got, dict):
         same = wanted == got and isinstance(wanted, bool) == isinstance(got, bool)
-        return [] if same else ["{} is {}, wanted {}".format(path or "whole", ascii(got), ascii(wanted))]
+        return [] if same else [f"{path or 'whole'} is {ascii(got)}, wanted {ascii(wanted)}"]
     problems = []
     for key, value in wanted.items():
         here = f"{path}.{key}" if path else str(key)
@@ -233,24 +232,24 @@ def judge_tls(probe: Probe, measure: Measure) -> list[str]:
     wanted = 0 if wanted is None else wanted
     if measure["days_left"] >= wanted:
         return []
-    return ["certificate ends in %.1f days (%s), wanted %d or more" % (measure["days_left"], measure["not_after"], wanted)]
+    return [f"certificate ends in {measure['days_left']:.1f} days ({measure['not_after']}), wanted {wanted} or more"]
 
 
 def judge_systemd(probe: Probe, measure: Measure) -> list[str]:
     if measure["load_state"] != "loaded":
-        return ["unit is {}, wanted active".format(measure["load_state"])]
+        return [f"unit is {measure['load_state']}, wanted active"]
     if measure["active_state"] == "active":
         return []
-    return ["unit is {} ({}, result {}), wanted active".format(measure["active_state"], measure["sub_state"], measure["result"])]
+    return [f"unit is {measure['active_state']} ({measure['sub_state']}, result {measure['result']}), wanted active"]
 
 
 def judge_disk(probe: Probe, measure: Measure) -> list[str]:
     problems = []
     percent, megabytes = probe.get("min_free_percent"), probe.get("min_free_mb")
     if percent is not None and measure["free_percent"] < percent:
-        problems.append("{:.1f} % free, wanted {:g} %".format(measure["free_percent"], percent))
+        problems.append(f"{measure['free_percent']:.1f} % free, wanted {percent:g} %")
     if megabytes is not None and measure["free_mb"] < megabytes:
-        problems.append("%d MB free, wanted %d MB" % (measure["free_mb"], megabytes))
+        problems.append(f"{measure['free_mb']} MB free, wanted {megabytes} MB")
     return problems
 
 
@@ -258,18 +257,18 @@ def judge_postgresql(probe: Probe, measure: Measure) -> list[str]:
     problems = []
     role, lag, replicas = probe.get("role") or "any", probe.get("max_lag_bytes"), probe.get("min_replicas")
     if role not in ("any", measure["role"]):
-        problems.append("role is {}, wanted {}".format(measure["role"], role))
+        problems.append(f"role is {measure['role']}, wanted {role}")
     if lag is not None:
         if measure["role"] == "replica" and not measure["streaming"]:
-            problems.append("no WAL stream from the primary, wanted a lag of at most %d bytes" % lag)
+            problems.append(f"no WAL stream from the primary, wanted a lag of at most {lag} bytes")
         elif measure["lag_bytes"] is not None and measure["lag_bytes"] > lag:
-            problems.append("lag is %d bytes, wanted at most %d" % (measure["lag_bytes"], lag))
+            problems.append(f"lag is {measure['lag_bytes']} bytes, wanted at most {lag}")
     if replicas is not None:
         if measure["role"] == "replica":
             if role == "any":
-                problems.append("role is replica, wanted a primary with %d or more replicas" % replicas)
+                problems.append(f"role is replica, wanted a primary with {replicas} or more replicas")
         elif measure["replicas"] < replicas:
-            problems.append("%d streaming replicas, wanted %d or more" % (measure["replicas"], replicas))
+            problems.append(f"{measure['replicas']} streaming replicas, wanted {replicas} or more")
     return problems
 
 
@@ -278,11 +277,11 @@ def judge_redis(probe: Probe, measure: Measure) -> list[str]:
     slots, nodes = probe.get("slots"), probe.get("nodes")
     if slots is not None:
         if measure["cluster_state"] != "ok":
-            problems.append("cluster state is {}, wanted ok".format(measure["cluster_state"]))
+            problems.append(f"cluster state is {measure['cluster_state']}, wanted ok")
         if measure["cluster_slots_ok"] != slots:
-            problems.append("%d slots are served, wanted %d" % (measure["cluster_slots_ok"], slots))
+            problems.append(f"{measure['cluster_slots_ok']} slots are served, wanted {slots}")
     if nodes is not None and measure["cluster_known_nodes"] != nodes:
-        problems.append("%d nodes are known, wanted %d" % (measure["cluster_known_nodes"], nodes))
+        problems.append(f"{measure['cluster_known_nodes']} nodes are known, wanted {nodes}")
     return problems
 
 
@@ -300,5 +299,5 @@ _JUDGES: dict[str, Callable[[Probe, Measure], list[str]]] = {
 def summary(results: list[Result], waited: float) -> str:
     """The failure message: a line a problem."""
     bad = [result for result in results if not result.healthy]
-    lines = ["%d of %d probes are not healthy after %.1f s:" % (len(bad), len(results), waited)]
-    return "\n".join(lines + ["- {} ({}): {}".format(result.name, result.type, "; ".join(result.problems)) for result in bad])
+    lines = [f"{len(bad)} of {len(results)} probes are not healthy after {waited:.1f} s:"]
+    return "\n".join(lines + [f"- {result.name} ({result.type}): {'; '.join(result.problems)}" for result in bad])

@@ -1,7 +1,7 @@
 # -*- coding: utf-8 -*-
 # Copyright: (c) 2026, The arxos.platform maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The measurements of M(arxos.platform.health_check), side by side. They read and change nothing; what they measure is judged in C(_health)."""
+"""The measurements of M(arxos.platform.health_check), side by side. They only read; what they measure is judged in C(_health)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
@@ -59,7 +60,7 @@ def look(probes: list[Probe], timeout: float) -> list[Result]:
     late = ProbeError(f"no answer within {timeout:g} s")
     for index, probe in enumerate(probes):
         if probe["type"] == "systemd":
-            results[index] = _one(probe, lambda found=shared.get(probe["unit"], late): _raise_or_return(found))
+            results[index] = _one(probe, partial(_raise_or_return, shared.get(probe["unit"], late)))
         elif results[index] is None:
             results[index] = Result(probe["name"], probe["type"], timeout, problems=[str(late)])
     return [result for result in results if result is not None]
@@ -114,7 +115,7 @@ def _tls_context(probe: Probe) -> ssl.SSLContext:
             context.load_cert_chain(probe["client_cert"], probe.get("client_key"))
     except (OSError, ssl.SSLError) as error:
         files = " or ".join(probe[key] for key in ("ca_cert", "client_cert", "client_key") if probe.get(key))
-        raise ProbeError("cannot read {}: {}".format(files, getattr(error, "strerror", None) or error)) from error
+        raise ProbeError(f"cannot read {files}: {getattr(error, 'strerror', None) or error}") from error
     return context
 
 
@@ -140,9 +141,9 @@ def measure_http(probe: Probe, timeout: float) -> Measure:
         connection = http.client.HTTPConnection(host, parts.port, timeout=timeout)
     headers = {"User-Agent": "arxos-health-check", "Accept": "*/*"}
     if name:
-        headers["Host"] = name + (":%d" % parts.port if parts.port else "")
+        headers["Host"] = name + (f":{parts.port}" if parts.port else "")
     if probe.get("user"):
-        headers["Authorization"] = "Basic " + base64.b64encode(("{}:{}".format(probe["user"], probe["password"])).encode()).decode()
+        headers["Authorization"] = "Basic " + base64.b64encode(f"{probe['user']}:{probe['password']}".encode()).decode()
     if probe.get("token"):
         headers["Authorization"] = "Bearer " + probe["token"]
     given = {str(key): str(value) for key, value in (probe.get("headers") or {}).items()}
@@ -175,14 +176,14 @@ def measure_tcp(probe: Probe, timeout: float) -> Measure:
 
 def measure_tls(probe: Probe, timeout: float) -> Measure:
     context = _tls_context(probe)
-    with socket.create_connection((probe["host"], probe["port"]), timeout) as raw:
-        with context.wrap_socket(raw, server_hostname=probe.get("server_name") or probe["host"]) as tls:
-            ends = _not_after(tls)
-            return {
-                "days_left": round((ends - datetime.now(timezone.utc)).total_seconds() / 86400, 2),
-                "not_after": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "protocol": tls.version(),
-            }
+    name = probe.get("server_name") or probe["host"]
+    with socket.create_connection((probe["host"], probe["port"]), timeout) as raw, context.wrap_socket(raw, server_hostname=name) as tls:
+        ends = _not_after(tls)
+        return {
+            "days_left": round((ends - datetime.now(timezone.utc)).total_seconds() / 86400, 2),
+            "not_after": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "protocol": tls.version(),
+        }
 
 
 def _not_after(tls: ssl.SSLSocket) -> datetime:
@@ -208,9 +209,9 @@ def measure_units(units: list[str], timeout: float) -> dict[str, Measure | Probe
         text = _run(["systemctl", "show", "--no-pager", "--property=" + ",".join(properties), "--"] + units, timeout)
         blocks = text.strip("\n").split("\n\n")
         if len(blocks) != len(units):
-            raise ProbeError("systemctl shows %d units of %d" % (len(blocks), len(units)))
+            raise ProbeError(f"systemctl shows {len(blocks)} units of {len(units)}")
     except ProbeError as error:
-        return {unit: error for unit in units}
+        return dict.fromkeys(units, error)
     found: dict[str, Measure | ProbeError] = {}
     for unit, block in zip(units, blocks):
         state = dict(line.partition("=")[::2] for line in block.splitlines())
@@ -234,7 +235,7 @@ def measure_postgresql(probe: Probe, timeout: float) -> Measure:
         "PGPORT": str(probe.get("port") or 5432),
         "PGUSER": probe.get("user") or "postgres",
         "PGCONNECT_TIMEOUT": str(max(2, int(timeout))),
-        "PGOPTIONS": "-c statement_timeout=%d" % max(1, int(timeout * 1000)),
+        "PGOPTIONS": f"-c statement_timeout={max(1, int(timeout * 1000))}",
         "PGAPPNAME": "arxos-health-check",
     }
     options: dict[str, Any] = {}
@@ -255,7 +256,7 @@ def measure_postgresql(probe: Probe, timeout: float) -> Measure:
         try:
             account = pwd.getpwnam(given["PGUSER"])
         except KeyError:
-            raise ProbeError("this host has no user {}".format(given["PGUSER"])) from None
+            raise ProbeError(f"this host has no user {given['PGUSER']}") from None
         options = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": os.getgrouplist(account.pw_name, account.pw_gid)}
     answer = _run(["psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-c", _REPLICATION], timeout, given, **options)
     try:
@@ -306,7 +307,8 @@ def _run(command: list[str], timeout: float, environment: dict[str, str] | None 
     except subprocess.TimeoutExpired:
         raise ProbeError(f"no answer from {command[0]} within {timeout:g} s") from None
     if answer.returncode:
-        raise ProbeError("{}: {}".format(command[0], _last_line(answer.stderr or answer.stdout) or "ended with %d" % answer.returncode))
+        said = _last_line(answer.stderr or answer.stdout) or f"ended with {answer.returncode}"
+        raise ProbeError(said if said.startswith(command[0] + ":") else f"{command[0]}: {said}")
     return answer.stdout
 
 

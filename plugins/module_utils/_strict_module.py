@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.errors import UnsupportedError
 
 
 class StrictModule(AnsibleModule):
@@ -16,7 +17,8 @@ class StrictModule(AnsibleModule):
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
         found = getattr(self, "validation_result", None)
         if found is not None and found.error_messages:
-            msg = "; ".join(dict.fromkeys(found.error_messages))
+            told = [("unsupported: " if isinstance(error, UnsupportedError) else "") + error.msg for error in found.errors.errors]
+            msg = "; ".join(dict.fromkeys(told))
         super().fail_json(msg=msg, **kwargs)
         raise AssertionError("fail_json ends the module")
 

@@ -93,7 +93,7 @@ options:
         type: int
       server_name:
         description:
-          - Name to ask for (SNI) and to find in the certificate, where O(probes[].url) or O(probes[].host) holds an address or another name.
+          - Name to ask for (SNI) and to find in the certificate, where O(probes[].url) or O(probes[].host) holds another.
           - A V(http) probe sends it as its C(Host) header too.
         type: str
       ca_cert:
@@ -261,7 +261,7 @@ def main() -> None:
     )
     given = module.params
     module.refuse(
-        ["timeout is {:g}, wanted 0 or more".format(given["timeout"])] * (not given["timeout"] >= 0)
+        [f"timeout is {given['timeout']:g}, wanted 0 or more"] * (not given["timeout"] >= 0)
         + [f"{key} is {given[key]:g}, wanted more than 0" for key in ("interval", "probe_timeout") if not given[key] > 0]
         + faults(given["probes"])
     )
