@@ -21,8 +21,7 @@ from ansible_collections.arxos.platform.plugins.module_utils import _preflight
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Where the role's tasks register what they saw of a host.
-FACTS = "__preflight_facts"
-RESOURCES = "__preflight_resources"
+SEEN = "__preflight_facts"
 CONNECTION = ("ansible_host", "ansible_connection", "ansible_port")
 LIMITS = ("preflight_disks", "preflight_memory_mb")
 
@@ -168,7 +167,7 @@ class ActionModule(ActionBase):
         for name in task_vars["groups"]["all"]:
             raw = dict(hostvars.raw_get(name))
             names |= set(raw)
-            seen, resources = raw.get(FACTS), raw.get(RESOURCES)
+            seen = raw.get(SEEN) or {}
             facts = raw.get("ansible_facts") or {}
             wanted = common | {variable for variable in raw if variable.startswith("vault_")}
             available: dict[str, Any] = {}
@@ -179,15 +178,14 @@ class ActionModule(ActionBase):
                 available.update(defaults.get(role, {}))
             available.update(raw)
             available["hostvars"] = rendered_for_others
-            filesystems, memory = _preflight.parse_resources(str((resources or {}).get("stdout", "")))
             hosts[name] = _preflight.Host(
                 groups=[group for group, members in task_vars["groups"].items() if name in members],
                 variables=self._rendered(wanted, available, set(raw)),
                 facts=facts if facts.get("distribution") else None,
                 unreachable=_why_unseen(seen, facts) if name in playing else "",
                 judged=name in playing,
-                filesystems=filesystems,
-                memory=memory,
+                filesystems={mount: (sizes[0], sizes[1]) for mount, sizes in seen.get("filesystems", {}).items()},
+                memory=seen.get("memory"),
             )
         return hosts, names
 
@@ -199,6 +197,8 @@ class ActionModule(ActionBase):
                 continue
             try:
                 value = templar.template(available[variable])
+                if type(value).__name__ == "EncryptedString":  # a single value under !vault is no str
+                    value = str(value)
             except Exception as error:  # whatever a template of an operator does wrong has to be told, not thrown
                 unresolved = _unresolved(error)
                 # A default may use what the role loads only on the host, which is no matter of the operator's.
@@ -228,12 +228,10 @@ def _roles_of(host: str, groups: Mapping[str, Iterable[str]], roles: Mapping[str
     return sorted({role.rpartition(".")[2] for group, names in roles.items() if host in groups.get(group, ()) for role in names})
 
 
-def _why_unseen(seen: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> str:
-    if seen is None:
-        return "" if facts.get("distribution") else "its connection could not even be tried"
-    if seen.get("unreachable") or seen.get("failed"):
-        return str(seen.get("module_stderr") or seen.get("msg") or "no reason was given")
-    return "" if facts.get("distribution") else "it told no distribution"
+def _why_unseen(seen: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    if facts.get("distribution"):
+        return ""
+    return str(seen.get("reason") or seen.get("msg") or "no reason was given")
 
 
 def _unresolved(error: BaseException) -> _preflight.Unresolved:

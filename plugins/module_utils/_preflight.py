@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.arxos.platform.plugins.module_utils import _secrets
 
 try:
@@ -132,16 +131,18 @@ def controller_faults(
 
 
 def reach_faults(hosts: Hosts) -> list[Fault]:
-    """Hosts that gave no facts."""
+    """Hosts that gave no facts. One whose connection variables cannot be rendered is said by C(input_faults)."""
     return [
         Fault(
             name,
             "ansible_host",
-            f"gives no facts: {first_line(host.unreachable)}",
+            f"leads to no host that can be worked on: {first_line(host.unreachable)}",
             "start the host, or correct its address, user, key or sudo rule",
         )
         for name, host in hosts.items()
-        if host.judged and host.unreachable
+        if host.judged
+        and host.unreachable
+        and not any(isinstance(value, Unresolved) for variable, value in host.variables.items() if variable.startswith("ansible_"))
     ]
 
 

@@ -134,3 +134,33 @@ def repeated(values: dict[str, object]) -> list[list[str]]:
         if isinstance(value, str) and value.strip():
             by_value.setdefault(value.strip(), []).append(name)
     return [sorted(names) for names in by_value.values() if len(names) > 1]
+
+
+HEADER = """---
+# Secrets of this platform. playbooks/generate_secrets.yml adds what is missing and keeps what is here.
+"""
+
+
+def is_missing(value: object) -> bool:
+    """Whether a variable of a file of secrets still has to get its value."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def completed(text: str, added: dict[str, str]) -> str:
+    """The text of a YAML file of secrets with C(added) put behind what is there, comments kept.
+
+    A name of C(added) that stands in C(text) without a value is taken out of it first.
+    """
+    for name in added:
+        text = re.sub(rf"^{re.escape(name)}:[ \t]*(\"\"|''|null|~)?[ \t]*(#.*)?\n?", "", text, flags=re.MULTILINE)
+    if not text.strip() or text.strip() in ("---", "{}"):
+        text = HEADER
+    if not text.endswith("\n"):
+        text += "\n"
+    return text + "".join(_entry(name, value) for name, value in sorted(added.items()))
+
+
+def _entry(name: str, value: str) -> str:
+    if "\n" in value:
+        return f"{name}: |\n" + "".join(f"  {line}\n" for line in value.strip().splitlines())
+    return f'{name}: "{value}"\n'

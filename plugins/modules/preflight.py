@@ -14,8 +14,7 @@ description:
     specification of that role; it judges tiers, addresses, systems, sizes, secrets, certificates and release artifacts.
   - It fails with one message that holds all faults, a line each, with the host or group, the variable and what to write instead. Values of
     secrets are never part of it.
-  - Run it once a play, after a task that registered facts of each host as C(__preflight_facts), and one that registered the output
-    of C(df -Pm) and the C(MemTotal) line of C(/proc/meminfo) as C(__preflight_resources). Role C(preflight) does so.
+  - Run it once a play, after M(arxos.platform.preflight_facts) registered on each host as C(__preflight_facts). Role C(preflight) does so.
 author: The arxos.platform maintainers (@arxos)
 attributes:
   check_mode:
