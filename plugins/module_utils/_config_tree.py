@@ -173,8 +173,8 @@ def parse(params: Mapping[str, Any], contents: Mapping[str, str], public: Iterab
     directories = tuple(
         Directory(
             path=_path(item["path"], "directory", faults),
-            owner=item["owner"],
-            group=item["group"],
+            owner=item["owner"] or None,
+            group=item["group"] or None,
             mode=None if item["mode"] is None else _mode(item["mode"], item["path"], faults),
             exclusive=_patterns(item, faults),
         )

@@ -275,7 +275,8 @@ def _replace(plan: Plan, places: Places) -> None:
             _rename(change, undo)
         for name, final in kept:
             if name is None:
-                _remove(final)
+                with contextlib.suppress(NotADirectoryError):  # what is a directory now was a file when it was kept
+                    _remove(final)
             else:
                 os.rename(name, final)
     except BaseException as error:
