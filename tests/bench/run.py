@@ -171,8 +171,10 @@ def main() -> int:
     others = {path.parent.name: path for path in sorted((ROOT / "tests/bench").glob("*/run.py"))}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="leave the lab of the bench as it is at the end")
-    parser.add_argument("parts", nargs="*", choices=["go_live", *others, []], help="what to measure, all without one")
+    parser.add_argument("parts", nargs="*", help=f"what to measure, all without one: {', '.join(['go_live', *others])}")
     arguments = parser.parse_args()
+    if not {"go_live", *others}.issuperset(arguments.parts):
+        parser.error(f"there is only {', '.join(['go_live', *others])}")
     for part in arguments.parts or ["go_live", *others]:
         print(f"\n== {part}", flush=True)
         if part == "go_live":
