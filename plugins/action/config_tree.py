@@ -85,9 +85,10 @@ class ActionModule(ActionBase):
         try:
             source = self._find_needle("templates", name)
             text = self._loader.get_text_file_contents(source)
+            text.encode()  # what is not UTF-8 was read with escapes, or not at all, depending on the version of ansible-core
         except AnsibleError as error:
             raise _Fault(f"template {name} cannot be read: {error.message.splitlines()[0]}") from None
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise _Fault(f"template {name} is not UTF-8 text") from None
         if file["secret"]:
             public.append(text)
