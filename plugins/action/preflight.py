@@ -118,7 +118,8 @@ class ActionModule(ActionBase):
         faults += _preflight.address_faults(hosts)
         faults += _preflight.format_faults(hosts, args["formats"])
         faults += _preflight.secret_faults(hosts, args["secrets"], args["supplied_secrets"], secrets)
-        faults += _preflight.input_faults(hosts, roles_of, specs, _secret_values(hosts, secrets))
+        told = {*args["formats"], *args["secrets"], *args["supplied_secrets"]}
+        faults += _preflight.input_faults(hosts, roles_of, specs, _secret_values(hosts, secrets), told)
         faults += _pairs(hosts, args["pairs"])
         faults += self._artifacts(hosts, args["artifacts"])
         warnings += _preflight.misspelled(names, specs, ())
@@ -157,7 +158,7 @@ class ActionModule(ActionBase):
         """What is known of every host, and the names of all variables that the inventory defines."""
         hostvars = task_vars["hostvars"]
         playing = set(task_vars.get("ansible_play_hosts_all") or task_vars["groups"]["all"])
-        common = {*CONNECTION, *LIMITS, *args["formats"], *args["secrets"]}
+        common = {*CONNECTION, *LIMITS, *args["formats"], *args["secrets"], *args["supplied_secrets"]}
         for each in [*args["pairs"], *args["artifacts"]]:
             common |= {each.get(key) for key in ("certificate", "private_key", "path", "sha256")} - {None}
             common |= {*each.get("covers", ()), *each.get("when", ())}

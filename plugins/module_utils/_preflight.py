@@ -378,15 +378,21 @@ TYPES = {
 
 
 def input_faults(
-    hosts: Hosts, roles_of: Mapping[str, Iterable[str]], specs: Mapping[str, Mapping[str, Any]], secret_values: Iterable[str] = ()
+    hosts: Hosts,
+    roles_of: Mapping[str, Iterable[str]],
+    specs: Mapping[str, Mapping[str, Any]],
+    secret_values: Iterable[str] = (),
+    told: Iterable[str] = (),
 ) -> list[Fault]:
     """Inputs of roles against their argument specs.
 
     roles_of: host to the roles that it gets. specs: role to the options of its main entry point. secret_values: texts not to be shown.
+    told: names whose absence other rules tell.
     A name that is undefined inside other values is one fault, which names those values.
     """
     faults = []
     hidden = [value for value in secret_values if value]
+    told = set(told)
     for name, host in hosts.items():
         undefined: dict[str, list[str]] = {}
         options = {option: (role, spec) for role in roles_of.get(name, ()) for option, spec in specs.get(role, {}).items()}
@@ -419,6 +425,8 @@ def input_faults(
             spec = options[missing][1] if missing in options else None
             if missing in options and missing not in host.variables and spec and spec.get("required"):
                 continue  # said above
+            if missing in told:
+                continue
             used = ", ".join(sorted(users)[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
             problem = f"is not defined, and {used} need{'s' if len(users) == 1 else ''} it"
             faults.append(Fault(name, missing, problem, _write(missing, spec)))
@@ -502,27 +510,25 @@ def secret_faults(hosts: Hosts, kinds: Mapping[str, str], supplied: Iterable[str
     inventory gives them a value of its own.
     """
     faults = []
-    supplied = set(supplied)
+    supplied = list(supplied)
+    wanted = {variable: _secrets.kind_of(variable, dict(kinds)) for variable in dict.fromkeys([*kinds, *supplied])}
     values: dict[str, dict[str, list[str]]] = {}
     for name, host in hosts.items():
-        for variable in [*kinds, *(each for each in host.variables if each.startswith("vault_") and each not in kinds)]:
-            kind = _secrets.kind_of(variable, dict(kinds))
-            if variable not in host.variables or host.variables[variable] is None:
-                what = _secrets.KINDS[kind].wanted if kind in _secrets.KINDS else "it in PEM form"
-                remedy = (
-                    f"write {what}, as its issuer gave it, into vault.yml of this inventory"
-                    if variable in supplied
-                    else GENERATE.format(what=what)
-                )
-                faults.append(Fault(name, variable, "is not defined", remedy))
-            elif _rendered(host, variable):
-                value = host.variables[variable]
-                if isinstance(value, str) and value.strip():
-                    values.setdefault(value.strip(), {}).setdefault(variable, []).append(name)
-                if kind in _secrets.KINDS:
-                    weakness = _secrets.weakness(value, kind)
-                    if weakness:
-                        faults.append(Fault(name, variable, weakness, f"write {_secrets.KINDS[kind].wanted}"))
+        others = {each: _secrets.kind_of(each) for each in host.variables if each.startswith("vault_") and each not in wanted}
+        for variable, kind in {**wanted, **others}.items():
+            value = host.variables.get(variable)
+            if isinstance(value, Unresolved):
+                continue  # input_faults says so
+            good = _secrets.KINDS[kind].wanted if kind in _secrets.KINDS else "it in PEM form" if kind == "pem" else "it"
+            if value is None:
+                as_issued = f"write {good}, as its issuer gave it, into vault.yml of this inventory"
+                faults.append(Fault(name, variable, "is not defined", as_issued if variable in supplied else GENERATE.format(what=good)))
+                continue
+            if isinstance(value, str) and value.strip():
+                values.setdefault(value.strip(), {}).setdefault(variable, []).append(name)
+            weakness = None if kind == "pem" or (variable in others and not isinstance(value, str)) else _secrets.weakness(value, kind)
+            if weakness:
+                faults.append(Fault(name, variable, weakness, f"write {good}"))
     for names in values.values():
         if len(names) > 1:
             first, *others = sorted(names)

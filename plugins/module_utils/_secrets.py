@@ -90,13 +90,15 @@ KINDS: dict[str, Kind] = {
 
 
 def kind_of(name: str, kinds: dict[str, str] | None = None) -> str:
-    """The kind of the secret C(name): as C(kinds) says, else by the end of its name, else a password."""
+    """The kind of the secret C(name): as C(kinds) says, else by the end of its name, else "" for one that can be anything."""
     if kinds and name in kinds:
         return kinds[name]
+    if name.endswith(("_certificate", "_private_key")):
+        return "pem"
     for kind in sorted(KINDS, key=len, reverse=True):
         if name.endswith("_" + kind):
             return kind
-    return "password"
+    return ""
 
 
 def make(kind: str) -> str:
@@ -109,7 +111,10 @@ def make(kind: str) -> str:
 
 
 def weakness(value: object, kind: str) -> str | None:
-    """Why C(value) is no good secret of C(kind), without telling the value, or None when it is good."""
+    """Why C(value) is no good secret of C(kind), without telling the value, or None when it is good.
+
+    Of a kind that is none of C(KINDS) only placeholders are told.
+    """
     if not isinstance(value, str):
         return "is not text: write it between quotes"
     if not value.strip():
@@ -122,6 +127,8 @@ def weakness(value: object, kind: str) -> str | None:
             return "holds a word of examples and defaults"
     if value != value.strip() or any(ord(character) < 32 for character in value):
         return "begins or ends with a blank or holds a control character, such as a line break"
+    if kind not in KINDS:
+        return None
     if len(set(value)) < min(8, len(value) // 2):
         return f"repeats {len(set(value))} different characters only"
     return KINDS[kind].wrong_form(value)

@@ -335,6 +335,11 @@ def test_an_undefined_name_is_said_once_however_many_need_it():
     assert "generate_secrets.yml" in fault.remedy
 
 
+def test_names_that_other_rules_tell_are_not_said_twice():
+    hosts = {"one": host("edge", nginx_name=Unresolved("arxos_domain", ""))}
+    assert _preflight.input_faults(hosts, {"one": ["nginx"]}, SPECS, (), ["arxos_domain"]) == []
+
+
 def test_a_variable_outside_roles_that_cannot_be_rendered():
     [fault] = _preflight.input_faults({"one": host(arxos_domain=Unresolved("", "No filter named 'nofilter'."))}, {}, {})
     assert said([fault]) == ["one: arxos_domain cannot be rendered: No filter named 'nofilter'"]
@@ -367,13 +372,13 @@ def test_bad_secrets_are_told_without_their_values():
     same = _secrets.make("password")
     hosts = {
         "one": host(
-            vault_a_password=same, vault_b_password=same, vault_other_token="kurz", redis_password="geheim42", pem_key="-----BEGIN X"
+            vault_a_password=same, vault_b_password=same, vault_other_password="kurz", vault_user="jane", vault_users=[{}], redis_password="geheim42", pem_key="-----BEGIN X"
         )
     }
     faults = _preflight.secret_faults(hosts, KINDS, (), ["redis_password", "pem_key", "absent"])
     assert said(faults) == [
         "one: vault_ca is not defined",
-        "one: vault_other_token has 4 characters, fewer than 16",
+        "one: vault_other_password has 4 characters, fewer than 16",
         "one: vault_b_password is the same as vault_a_password",
         "one: redis_password has 8 characters, fewer than 16",
     ]
@@ -393,7 +398,7 @@ def test_secrets_that_cannot_be_rendered_are_left_to_the_rule_on_inputs():
             "one",
             "vault_y",
             "is not defined",
-            "run playbooks/generate_secrets.yml, or write a password of 16 or more random characters into vault.yml of this inventory",
+            "run playbooks/generate_secrets.yml, or write it into vault.yml of this inventory",
         )
     ]
 

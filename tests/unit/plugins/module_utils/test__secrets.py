@@ -19,6 +19,7 @@ def test_what_is_made_is_good_and_new_each_time(kind):
 @pytest.mark.parametrize(
     ("value", "kind", "part"),
     [
+        ("changeme", "", "examples and defaults"),
         ("changeme", "password", "examples and defaults"),
         ("Password1234567890", "password", "examples and defaults"),
         ("my-example-passphrase-1", "password", "examples and defaults"),
@@ -62,12 +63,18 @@ def test_a_weak_secret_is_told_without_its_value(value, kind, part):
         ("vault_arxos_api_encryption_key", None, "encryption_key"),
         ("vault_x_totp_secret", None, "totp_secret"),
         ("vault_x_jwt_secret", None, "secret"),
-        ("vault_anything", None, "password"),
+        ("vault_anything", None, ""),
+        ("vault_x_certificate", None, "pem"),
+        ("vault_x_private_key", None, "pem"),
         ("vault_redis_password", {"vault_redis_password": "secret"}, "secret"),
     ],
 )
 def test_the_kind_of_a_secret(name, kinds, kind):
     assert _secrets.kind_of(name, kinds) == kind
+
+
+def test_of_an_unknown_kind_only_placeholders_are_told():
+    assert _secrets.weakness("jane", "") is None
 
 
 @pytest.mark.parametrize("text", ["", "---\n", "{}", "---\n# nothing yet\n", "\n\n"])
