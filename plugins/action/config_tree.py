@@ -15,6 +15,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible_collections.arxos.platform.plugins.module_utils import _config_tree
+from jinja2 import TemplateSyntaxError
 
 MODULE = "arxos.platform.config_tree"
 LOCAL_OPTIONS = ("content", "vars")  # of a file; the module gets what they come to instead
@@ -110,9 +111,12 @@ class ActionModule(ActionBase):
         except AnsibleUndefinedVariable as error:
             raise _Fault(f"template {name}: {error.message.rstrip('.')}") from None
         except AnsibleError as error:
-            # Anything but an undefined variable may quote the value that it could not work with.
-            what = "it is secret, so the reason is not shown" if file["secret"] else error.message.rstrip(".")
-            raise _Fault(f"template {name}: {what}") from None
+            cause = error.__cause__
+            if isinstance(cause, TemplateSyntaxError):
+                raise _Fault(f"template {name} line {cause.lineno}: {cause.message}") from None
+            # Anything else may quote the value that it could not work with.
+            reason = f"{type(cause or error).__name__}; it is secret, so no more is shown" if file["secret"] else error.message.rstrip(".")
+            raise _Fault(f"template {name}: {reason}") from None
         return "" if rendered is None else str(rendered)
 
 

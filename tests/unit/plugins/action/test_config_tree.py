@@ -160,7 +160,7 @@ def test_no_secret_is_shown_anywhere(controller: Controller) -> None:
     variables["password"] += "y"
     output = shown({"files": files, "validate": [quote]}, code=2)
     assert "refuses the configuration" in output and "harmless" in output and "requirepass ********" in output
-    assert "the reason is not shown" in shown({"files": [controller.file("x.conf", template="broken.j2", secret=True)]}, code=2)
+    assert "JSONDecodeError; it is secret" in shown({"files": [controller.file("x.conf", template="broken.j2", secret=True)]}, code=2)
     assert "x.key" in shown({"absent": [str(controller.etc / "x.key")]})
     shown({"files": [controller.file("x", content=["{{ password }}"], secret=True)]}, code=2)
     shown({"files": [controller.file("x", content="{{ password }}", secret=True, mode=420)]}, code=2)
@@ -181,6 +181,7 @@ def test_all_templates_that_cannot_be_rendered_are_in_one_message(controller: Co
     assert "6 of 7 files cannot be rendered" in message
     assert "template a.j2: 'missing_one' is undefined" in message
     assert "missing_two" in message and "missing_three" in message
+    assert "template c.j2 line 1: Expected an expression" in message
     assert "template d.j2 is not UTF-8 text" in message
     assert "template nowhere.j2 cannot be read" in message
     assert "Traceback" not in run.output
