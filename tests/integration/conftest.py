@@ -83,13 +83,17 @@ class Lab:
 
     def command(self, playbook: str, *arguments: str) -> list[str]:
         """The command line of a playbook, for tests that start it themselves."""
-        return [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(ROOT / "inventories/lab"), str(ROOT / "playbooks" / playbook), *arguments]
+        return [
+            str(ROOT / ".venv/bin/ansible-playbook"),
+            "-i",
+            str(ROOT / "inventories/lab"),
+            str(ROOT / "playbooks" / playbook),
+            *arguments,
+        ]
 
     def run(self, host: str, *command: str, check: bool = True) -> str:
         """Standard output of a command on a host."""
-        done = subprocess.run(
-            ["docker", "exec", f"{self.name}-{host}", *command], capture_output=True, text=True, timeout=120, check=False
-        )
+        done = subprocess.run(["docker", "exec", f"{self.name}-{host}", *command], capture_output=True, text=True, timeout=120, check=False)
         if check and done.returncode:
             raise AssertionError(f"{host}: {' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout.strip()

@@ -223,7 +223,11 @@ def test_every_host_restarted_at_once_comes_back_within_two_minutes(lab: Lab, ap
     subprocess.run(["docker", "restart", "-t", "10", *(f"{lab.name}-{host}" for host in lab.hosts)], check=True, capture_output=True)
     seconds = until(lambda: healthy(api), 120, "front door healthy")
     print(f"healthy again after {seconds:.0f} s")
-    until(lambda: lab.sql(leader(lab), "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "2", 120 - seconds, "two replicas")
+    until(
+        lambda: lab.sql(leader(lab), "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "2",
+        120 - seconds,
+        "two replicas",
+    )
     assert {lab.run(host, "systemctl", "is-system-running", check=False) for host in lab.hosts} <= {"running"}
 
 
