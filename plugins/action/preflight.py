@@ -244,7 +244,7 @@ def _unresolved(error: BaseException) -> _preflight.Unresolved:
         text = str(getattr(each, "_original_message", None) or each).strip()
         if type(each).__name__ == "AnsibleValueOmittedError":
             return _preflight.Unresolved("", "omitted")
-        if text and text not in reasons:
+        if text and text not in reasons and text not in ("Error rendering template.", "Syntax error in template."):
             reasons.append(text)
         found = _preflight.undefined_name(text)
         undefined = found or undefined

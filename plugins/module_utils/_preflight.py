@@ -255,7 +255,7 @@ def parse_resources(text: str) -> tuple[dict[str, tuple[int, int]], int | None]:
 
 
 def address_faults(hosts: Hosts, address: str = "arxos_address", virtual: str = "arxos_virtual_address") -> list[Fault]:
-    """Addresses of hosts: there, well formed, of this host, of no other, not the virtual one. One machine under two names."""
+    """Addresses of hosts: of this host, of no other, not the virtual one. One machine under two names."""
     faults = []
     owners: dict[str, list[str]] = {}
     ways_in: dict[tuple[str, str, str], list[str]] = {}
@@ -266,13 +266,10 @@ def address_faults(hosts: Hosts, address: str = "arxos_address", virtual: str = 
             connection, port = (str(host.variables.get(key, "")) for key in ("ansible_connection", "ansible_port"))
             ways_in.setdefault((way_in, connection, port), []).append(name)
         if not _rendered(host, address):
-            if address not in host.variables:
-                remedy = "write the address at which the other hosts reach this one, for example 10.20.1.11"
-                faults.append(Fault(name, address, "is not defined", remedy))
-            continue
+            continue  # format_faults says so
         value = str(host.variables[address])
         if not is_address(value):
-            continue  # format_faults says so
+            continue
         owners.setdefault(value, []).append(name)
         if value in shared:
             remedy = f"give {virtual} an address of its own: it moves between the edge hosts"
@@ -393,44 +390,47 @@ def input_faults(
     faults = []
     hidden = [value for value in secret_values if value]
     told = set(told)
+    undefined: dict[str, dict[str, list[str]]] = {}
+    broken: dict[str, dict[str, list[str]]] = {}
+    known: dict[str, Mapping[str, Any]] = {}
     for name, host in hosts.items():
-        undefined: dict[str, list[str]] = {}
         options = {option: (role, spec) for role in roles_of.get(name, ()) for option, spec in specs.get(role, {}).items()}
         for option, (role, spec) in options.items():
+            known[option] = spec
             if option not in host.variables:
                 if spec.get("required"):
                     faults.append(Fault(name, option, f"is not defined, and role {role} needs it", _write(option, spec)))
-                continue
-            value = host.variables[option]
-            if isinstance(value, Unresolved):
-                if value.undefined:
-                    undefined.setdefault(value.undefined, []).append(option)
-                else:
-                    faults.append(
-                        Fault(name, option, f"cannot be rendered: {scrubbed(first_line(value.reason), hidden)}", _write(option, spec))
-                    )
-                continue
-            problem = input_problem(option, spec, value, hidden)
-            if problem:
-                faults.append(Fault(name, option, problem, _write(option, spec)))
+            elif not isinstance(host.variables[option], Unresolved):
+                problem = input_problem(option, spec, host.variables[option], hidden)
+                if problem:
+                    faults.append(Fault(name, option, problem, _write(option, spec)))
         for variable, value in host.variables.items():
-            if isinstance(value, Unresolved) and variable not in options:
-                if value.undefined and value.undefined != variable:
-                    undefined.setdefault(value.undefined, []).append(variable)
-                elif not value.undefined:
-                    faults.append(
-                        Fault(name, variable, f"cannot be rendered: {scrubbed(first_line(value.reason), hidden)}", "correct its template")
-                    )
-        for missing, users in undefined.items():
-            spec = options[missing][1] if missing in options else None
-            if missing in options and missing not in host.variables and spec and spec.get("required"):
-                continue  # said above
-            if missing in told:
+            if not isinstance(value, Unresolved):
                 continue
-            used = ", ".join(sorted(users)[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
-            problem = f"is not defined, and {used} need{'s' if len(users) == 1 else ''} it"
-            faults.append(Fault(name, missing, problem, _write(missing, spec)))
+            missing = value.undefined
+            if not missing or missing == variable:
+                reason = scrubbed(first_line(value.reason), hidden)
+                broken.setdefault(reason, {}).setdefault(variable, []).append(name)
+            elif missing not in told and not (missing in options and missing not in host.variables and options[missing][1].get("required")):
+                undefined.setdefault(missing, {}).setdefault(variable, []).append(name)
+    # One cause is told once, with everything that it spoils.
+    for missing, users in undefined.items():
+        names = sorted(users)
+        problem = f"is not defined, and {_some(names)} need{'s' if len(names) == 1 else ''} it"
+        faults += [Fault(name, missing, problem, _write(missing, known.get(missing))) for name in _each(users)]
+    for reason, users in broken.items():
+        names = sorted(users)
+        remedy = _write(names[0], known.get(names[0])) if len(names) == 1 and names[0] in known else "correct the template, or what it uses"
+        faults += [Fault(name, _some(names), f"cannot be rendered: {reason}", remedy) for name in _each(users)]
     return faults
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _each(users: Mapping[str, list[str]]) -> list[str]:
+    return list(dict.fromkeys(name for names in users.values() for name in names))
 
 
 def _write(variable: str, spec: Mapping[str, Any] | None) -> str:
@@ -737,8 +737,8 @@ def _whole(value: object) -> int | None:
 
 def undefined_name(text: str) -> str:
     """The variable that a message of the template engine calls undefined, or ""."""
-    found = re.search(r"'([A-Za-z_]\w*)' is undefined", text)
-    return found.group(1) if found else ""
+    found = re.search(r"'([A-Za-z_]\w*)' is undefined|'HostVarsVars' has no attribute '(\w+)'", text)
+    return (found.group(1) or found.group(2)) if found else ""
 
 
 def first_line(text: str) -> str:

@@ -199,7 +199,6 @@ def test_addresses_are_of_one_host_each():
     }
     assert said(_preflight.address_faults(hosts)) == [
         "three: arxos_address is 192.0.2.3, which is also arxos_virtual_address",
-        "four: arxos_address is not defined",
         "five: arxos_address is 192.0.2.5, but the host has 198.51.100.5",
         "one, two: arxos_address is 192.0.2.1 on each of them",
         "one, three: ansible_host is h1 for each of them",
@@ -321,11 +320,11 @@ def test_inputs_of_each_host():
     }
     faults = _preflight.input_faults(hosts, {"edge1": ["nginx"], "edge2": ["nginx"], "app1": ["unwritten"]}, SPECS)
     assert said(faults) == [
-        "edge1: arxos_mode is not defined, and nginx_mode, nginx_on need it",
         "edge2: nginx_name is not defined, and role nginx needs it",
+        "edge1: arxos_mode is not defined, and nginx_mode, nginx_on need it",
         "edge2: nginx_headers cannot be rendered: Syntax error in template",
     ]
-    assert faults[1].remedy == "write text (Name that clients use, for example api.example.org)"
+    assert faults[0].remedy == "write text (Name that clients use, for example api.example.org)"
 
 
 def test_an_undefined_name_is_said_once_however_many_need_it():
@@ -338,6 +337,13 @@ def test_an_undefined_name_is_said_once_however_many_need_it():
 def test_names_that_other_rules_tell_are_not_said_twice():
     hosts = {"one": host("edge", nginx_name=Unresolved("arxos_domain", ""))}
     assert _preflight.input_faults(hosts, {"one": ["nginx"]}, SPECS, (), ["arxos_domain"]) == []
+
+
+def test_one_cause_is_told_once_with_all_that_it_spoils():
+    reason = "No filter named 'nofilter'."
+    hosts = {"one": host(a=Unresolved("", reason), b=Unresolved("", reason)), "two": host(a=Unresolved("", reason))}
+    merged = _preflight.merged(_preflight.input_faults(hosts, {}, {}), {"all": ["one", "two"]})
+    assert said(merged) == ["all hosts: a, b cannot be rendered: No filter named 'nofilter'"]
 
 
 def test_a_variable_outside_roles_that_cannot_be_rendered():
@@ -372,7 +378,13 @@ def test_bad_secrets_are_told_without_their_values():
     same = _secrets.make("password")
     hosts = {
         "one": host(
-            vault_a_password=same, vault_b_password=same, vault_other_password="kurz", vault_user="jane", vault_users=[{}], redis_password="geheim42", pem_key="-----BEGIN X"
+            vault_a_password=same,
+            vault_b_password=same,
+            vault_other_password="kurz",
+            vault_user="jane",
+            vault_users=[{}],
+            redis_password="geheim42",
+            pem_key="-----BEGIN X",
         )
     }
     faults = _preflight.secret_faults(hosts, KINDS, (), ["redis_password", "pem_key", "absent"])
@@ -580,6 +592,7 @@ def test_the_message_has_a_line_each():
         ("'nope' is undefined", "nope"),
         ("Error while resolving value: 'a_b' is undefined", "a_b"),
         ("object of type 'dict' has no attribute 'x'", ""),
+        ("object of type 'HostVarsVars' has no attribute 'arxos_address'", "arxos_address"),
         ("hostvars['zz'] is undefined", ""),
     ],
 )
