@@ -1,0 +1,144 @@
+"""PostgreSQL, Redis Cluster and S3. None of them has to be there when the process starts; all of them may go and come back."""
+
+import asyncio
+import io
+from collections import OrderedDict
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+import psycopg
+import urllib3
+from minio import Minio
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+
+from .settings import Settings
+
+Row = dict[str, Any]
+Pool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
+
+
+class Database:
+    """A pool to the read/write endpoint and one to the read-only endpoint."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.primary = self._pool(settings, settings.database_port, "read-write")
+        self.replicas = self._pool(settings, settings.database_read_only_port, "any")
+
+    @staticmethod
+    def _pool(settings: Settings, port: int, session: str) -> Pool:
+        parameters = {
+            "host": settings.database_host,
+            "hostaddr": settings.database_hostaddr,
+            "port": port,
+            "dbname": settings.database_name,
+            "user": settings.database_user,
+            "password": settings.database_password,
+            "sslmode": "verify-full",
+            "sslrootcert": settings.ca_certificate,
+            "target_session_attrs": session,
+            "application_name": "arxos-api",
+            "connect_timeout": 3,
+            "tcp_user_timeout": 5000,
+            "options": "-c statement_timeout=10s -c lock_timeout=5s",
+            "autocommit": True,
+            "row_factory": dict_row,
+        }
+        return AsyncConnectionPool(
+            kwargs=parameters,
+            open=False,
+            min_size=1,
+            max_size=settings.database_pool_size,
+            timeout=5,
+            reconnect_timeout=5,  # the pause between attempts doubles: give up early and begin anew with the next request
+            check=AsyncConnectionPool.check_connection,
+        )
+
+    async def open(self) -> None:
+        await asyncio.gather(self.primary.open(wait=False), self.replicas.open(wait=False))
+
+    async def close(self) -> None:
+        await asyncio.gather(self.primary.close(), self.replicas.close())
+
+    async def write(self, statement: str, *parameters: Any) -> list[Row]:
+        return await self._run(self.primary, statement, parameters)
+
+    async def read(self, statement: str, *parameters: Any) -> list[Row]:
+        """From a replica, and from the primary where that finds nothing: a replica may be a moment behind."""
+        try:
+            rows = await self._run(self.replicas, statement, parameters)
+        except psycopg.OperationalError:
+            rows = []
+        return rows or await self._run(self.primary, statement, parameters)
+
+    async def _run(self, pool: Pool, statement: str, parameters: tuple[Any, ...] = ()) -> list[Row]:
+        async with pool.connection() as connection:
+            return await (await connection.execute(statement.encode(), parameters)).fetchall()
+
+    async def check(self) -> None:
+        await asyncio.gather(self._run(self.primary, "SELECT 1"), self._run(self.replicas, "SELECT 1"))
+
+
+def make_cache(settings: Settings) -> RedisCluster:
+    """Connects with the first command, and looks for the cluster anew whenever it lost it."""
+    nodes = [node.rpartition(":") for node in settings.redis_nodes]
+    return RedisCluster(
+        startup_nodes=[ClusterNode(host, int(port)) for host, _, port in nodes],
+        dynamic_startup_nodes=False,
+        password=settings.redis_password,
+        ssl=True,
+        ssl_ca_certs=settings.ca_certificate,
+        socket_timeout=2,
+        socket_connect_timeout=1,
+        decode_responses=True,
+    )
+
+
+class Files:
+    """Objects of one bucket, the last ones also in memory. The client blocks, so it works in threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        endpoint = urlsplit(settings.s3_endpoint)
+        http = urllib3.PoolManager(
+            ca_certs=settings.s3_ca_certificate,
+            maxsize=10,
+            timeout=urllib3.Timeout(connect=2, read=15),
+            retries=urllib3.Retry(total=2, backoff_factor=0.2, status_forcelist=[502, 503, 504]),
+        )
+        self._client = Minio(
+            endpoint=endpoint.netloc,
+            access_key=settings.s3_access_key,
+            secret_key=settings.s3_secret_key,
+            secure=endpoint.scheme == "https",
+            region=settings.s3_region,
+            http_client=http,
+        )
+        self._bucket = settings.s3_bucket
+        self._memory: OrderedDict[str, bytes] = OrderedDict()
+        self._room = settings.memory_cache_mb * 1024 * 1024
+
+    async def put(self, name: str, data: BinaryIO, size: int, media_type: str) -> str | None:
+        """The version of the object, in a bucket that keeps versions."""
+        put, part = self._client.put_object, 10 * 1024 * 1024
+        return (await asyncio.to_thread(put, self._bucket, name, data, size, media_type, part_size=part)).version_id
+
+    async def get(self, name: str, version: str | None = None) -> bytes:
+        with await asyncio.to_thread(self._client.get_object, self._bucket, name, version_id=version) as response:
+            return await asyncio.to_thread(response.read)
+
+    async def get_remembered(self, name: str) -> bytes:
+        """For objects that never change."""
+        if name not in self._memory:
+            self._memory[name] = await self.get(name)
+        self._memory.move_to_end(name)
+        while sum(map(len, self._memory.values())) > self._room:
+            self._memory.popitem(last=False)
+        return self._memory[name] if name in self._memory else await self.get(name)
+
+    async def check(self, name: str) -> None:
+        """Puts, gets and removes one tiny object, so that a bucket that keeps versions does not fill with them."""
+        version = await self.put(name, io.BytesIO(b"healthy"), 7, "text/plain")
+        if await self.get(name, version) != b"healthy":
+            raise OSError("the object came back changed")
+        await asyncio.to_thread(self._client.remove_object, self._bucket, name, version_id=version)
