@@ -20,7 +20,9 @@ def key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def certificate(subject: ec.EllipticCurvePrivateKey, issuer: ec.EllipticCurvePrivateKey, names: list[str], days: int, issuer_name: str = "CA") -> str:
+def certificate(
+    subject: ec.EllipticCurvePrivateKey, issuer: ec.EllipticCurvePrivateKey, names: list[str], days: int, issuer_name: str = "CA"
+) -> str:
     alternatives = [x509.IPAddress(ipaddress.ip_address(n)) if n[0].isdigit() else x509.DNSName(n) for n in names]
     built = (
         x509.CertificateBuilder()
