@@ -66,7 +66,7 @@ def environment() -> dict[str, str]:
     env = dict(os.environ)
     env["PATH"] = f"{ROOT / '.venv/bin'}:{env['PATH']}"
     env["VIRTUAL_ENV"] = str(ROOT / ".venv")
-    env.update(ANSIBLE_NOCOLOR="1", NO_COLOR="1", PY_COLORS="0", ANSIBLE_FORCE_COLOR="0", PYTHONDONTWRITEBYTECODE="1")
+    env.update(ANSIBLE_NOCOLOR="1", NO_COLOR="1", PY_COLORS="0", ANSIBLE_FORCE_COLOR="0")
     env.pop("PYTHONPATH", None)
     env["LAB_NAME"] = env.get("TEST_LAB_NAME", "arxos-test")
     env["LAB_PREFIX"] = env.get("TEST_LAB_PREFIX", "172.30.21")

@@ -1,32 +1,56 @@
 #!/usr/bin/env bash
-# Brings a fresh Debian machine to where everything here runs: .venv, the collection's link, the lab's engine and image.
-# Done work is not done again; a run that was killed is finished by the next.
+# Brings a fresh Debian machine to where everything here runs: .venv, the collection's link, and (but for SETUP_LAB=no) the lab's
+# engine and image. Done work is not done again; a run that was killed is finished by the next.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 say() { echo "setup: $*"; }
-
-apt_packages() {
-    [ "$(id -u)" = 0 ] || { echo "setup: please install: $*  (or run this as root)" >&2; exit 1; }
-    say "installing $* from Debian"
-    apt-get update -q >/dev/null
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null
-}
+die() { echo "setup: $*" >&2; exit 1; }
 
 python=${PYTHON:-python3}
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "setup: $python is older than 3.11 (set PYTHON=...)" >&2; exit 1; }
-
-# The virtual environment. `.incomplete` is there while pip works: an environment that still has it is built anew.
+lab=${SETUP_LAB:-yes}
+image=${LAB_IMAGE:-arxos-lab-debian:${LAB_DEBIAN:-12}}
 stamp=.venv/.requirements
-if ! cmp -s requirements.txt "$stamp"; then
-    "$python" -c 'import ensurepip' 2>/dev/null || apt_packages python3-venv
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "$python is older than 3.11 (set PYTHON=...)"
+venv_ready() { cmp -s requirements.txt "$stamp"; }
+image_ready() { timeout 20 docker image inspect "$image" >/dev/null 2>&1; }
+
+# Debian packages that are missing, in one transaction.
+missing=()
+venv_ready || "$python" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+if [ "$lab" = yes ] && ! image_ready; then
+    command -v dockerd >/dev/null || timeout 20 docker info >/dev/null 2>&1 || missing+=(docker.io iptables)
+    command -v debootstrap >/dev/null || missing+=(debootstrap)
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+    [ "$(id -u)" = 0 ] || die "please install ${missing[*]}, or run this as root"
+    say "installing ${missing[*]} from Debian"
+    apt-get update -q >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# The engine and its image are made beside the virtual environment: the one waits for a disk, the other for downloads.
+make_image() {
+    molecule/shared/engine.sh
+    image_ready && return
+    say "making the image $image (a minute or two)"
+    molecule/shared/image.sh "${LAB_DEBIAN:-12}" "$image"
+    say "image is there"
+}
+if [ "$lab" = yes ]; then
+    make_image &
+    maker=$!
+fi
+
+# `.incomplete` is there while pip works: an environment that still has it is built anew.
+if ! venv_ready; then
     if [ ! -x .venv/bin/python ] || [ -e .venv/.incomplete ]; then
         say "making .venv with $("$python" --version)"
         "$python" -m venv --clear .venv
     fi
     touch .venv/.incomplete
     say "installing requirements.txt (a minute or two)"
-    .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements.txt
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-compile -r requirements.txt
     rm .venv/.incomplete
     cp requirements.txt "$stamp"
 fi
@@ -38,12 +62,4 @@ if [ "$(readlink -f "$link" || true)" != "$PWD" ]; then
     ln -sfn "$PWD" "$link"
 fi
 mkdir -p .ansible/tmp .lab/logs dist
-
-[ "${SETUP_LAB:-yes}" = yes ] || exit 0
-molecule/shared/engine.sh
-release=${LAB_DEBIAN:-12}
-image=${LAB_IMAGE:-arxos-lab-debian:$release}
-if ! docker image inspect "$image" >/dev/null 2>&1; then
-    say "making the image $image (a minute or two)"
-    molecule/shared/image.sh "$release" "$image"
-fi
+[ "$lab" = no ] || wait "$maker" || die "no image: see above"
