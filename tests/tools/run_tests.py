@@ -3,8 +3,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs the gates and tests of this collection and closes with one line, `N passed, N failed`.
 
-    run_tests.py                      everything, in this order: lint, sanity, unit, molecule, integration
+    run_tests.py                      what CI runs, in this order: lint, sanity, unit, integration, verify
     run_tests.py lint unit            parts of it
+    run_tests.py molecule             every Molecule scenario in full, on a fresh lab
     run_tests.py molecule:cache       one scenario, on a fresh lab, with what it stands on brought by its prepare playbook
     run_tests.py integration:go_live  tests/integration/test_go_live.py alone
 
@@ -231,10 +232,16 @@ def molecule(only: str) -> list[Step]:
 
 
 def integration(only: str) -> list[Step]:
-    """Whole playbooks, driven by ansible-runner on the test lab."""
+    """Whole playbooks, driven by ansible-runner, on a test lab that starts bare."""
     folder = ROOT / "tests/integration"
     files = [f"test_{only}.py"] if only else sorted(path.name for path in folder.glob("test_*.py"))
-    return [*lab_up(bare=False), *(pytest_step(f"integration {name[5:-3]}", [f"tests/integration/{name}"], 1800) for name in files)]
+    return [*lab_up(bare=True), *(pytest_step(f"integration {name[5:-3]}", [f"tests/integration/{name}"], 2700) for name in files)]
+
+
+def verify(only: str) -> list[Step]:
+    """The testinfra tests of the scenarios, on the platform as it stands in the test lab."""
+    paths = {name: f"molecule/{name}/tests" for name in ([only] if only else SCENARIOS)}
+    return [pytest_step(f"verify {name}", [path], 300, ["--connection=docker"]) for name, path in paths.items()]
 
 
 def part(name: str) -> list[Result]:
@@ -246,11 +253,11 @@ def part(name: str) -> list[Result]:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             results = list(pool.map(run, steps))
     else:
-        steps = {"molecule": molecule, "integration": integration}[kind](only)
+        steps = {"molecule": molecule, "integration": integration, "verify": verify}[kind](only)
         results = []
         for step in steps:
             results.append(run(step))
-            if results[-1].failed:
+            if results[-1].failed and kind != "verify":
                 break
         for step in steps[len(results) :]:
             print(f"  {step.name:<28} not run: it stands on what failed")
@@ -263,11 +270,11 @@ def part(name: str) -> list[Result]:
 
 def main() -> int:
     """Run the parts that were asked for."""
-    everything = ["lint", "sanity", "unit", "molecule", "integration"]
+    everything = ["lint", "sanity", "unit", "integration", "verify"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="parts to run, all without one")
+    parser.add_argument("parts", nargs="*", help=f"parts to run; without one {', '.join(everything)}")
     parts = parser.parse_args().parts or everything
-    unknown = [name for name in parts if name.partition(":")[0] not in everything]
+    unknown = [name for name in parts if name.partition(":")[0] not in [*everything, "molecule"]]
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}")
     for folder in (LOGS, STATE / "reports"):
