@@ -32,7 +32,9 @@ def host_flows(
             return list(networks[party])
         if party in tiers:
             return [addresses[name] for name in tiers[party] if name != host]
-        raise ValueError(f"flow names {party!r}, which is neither a tier nor a network: use one of {', '.join(sorted([*tiers, *networks, 'any']))}")
+        raise ValueError(
+            f"flow names {party!r}, which is neither a tier nor a network: use one of {', '.join(sorted([*tiers, *networks, 'any']))}"
+        )
 
     rules = []
     for flow in flows:
