@@ -30,7 +30,7 @@ class ActionModule(ActionBase):
                 task_vars=task_vars,
             )
             if found.get("failed"):
-                result["reason"] = _preflight.first_line(str(found.get("module_stderr") or found.get("msg") or ""))
+                result["reason"] = _preflight.first_line(_why(found))
                 return result
             resources = self._low_level_execute_command(RESOURCES)
         except Exception as error:  # a wrong key, a missing sudo rule and a host that is down all raise something else
@@ -42,3 +42,8 @@ class ActionModule(ActionBase):
         filesystems, memory = _preflight.parse_resources(str(resources.get("stdout", "")))
         result.update(reached=True, memory=memory, filesystems={mount: list(sizes) for mount, sizes in filesystems.items()})
         return result
+
+
+def _why(found: dict[str, Any]) -> str:
+    """What a module that gave no result left behind: mostly what the shell or the container engine said."""
+    return next((text for text in (str(found.get(key) or "").strip() for key in ("module_stderr", "module_stdout", "msg")) if text), "")

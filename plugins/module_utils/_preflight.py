@@ -531,9 +531,9 @@ def secret_faults(hosts: Hosts, kinds: Mapping[str, str], supplied: Iterable[str
                 faults.append(Fault(name, variable, weakness, f"write {good}"))
     for names in values.values():
         if len(names) > 1:
-            first, *others = sorted(names)
+            first, *same = sorted(names)
             subjects = next(iter(names.values()))
-            for variable in others:
+            for variable in same:
                 faults += [Fault(name, variable, f"is the same as {first}", "give every secret a value of its own") for name in subjects]
     vaulted = set(values)
     for name, host in hosts.items():

@@ -13,8 +13,8 @@ import yaml
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
 ROLES = PLAYBOOKS.parent / "roles"
-# Plays on the controller read the variables of group all.
-GROUP_OF = {"localhost": "all"}
+# Plays on the controller read the variables of group all; the leader is found at run time.
+GROUP_OF = {"localhost": "all", "database_leader": "database"}
 
 
 def load(path: Path) -> Any:
