@@ -51,7 +51,8 @@ from ansible_collections.arxos.platform.plugins.module_utils._config_tree import
 
 STAGED = "{staged}"
 LOCK_SECONDS = 300  # longer than any other call's checkers should take
-OUTPUT_CHARACTERS = 2000  # of a checker, told to the operator
+OUTPUT_READ = 50_000  # characters of what a checker prints that are looked at
+OUTPUT_CHARACTERS = 2000  # of these, told to the operator
 
 
 @dataclass
@@ -197,7 +198,7 @@ def _judge(tree: Tree, plan: Plan, root: str, *, check: bool) -> list[str]:
         code, output, errors = run(words)
         if code == 0:
             continue
-        output = errors if errors.strip() else output
+        output = "\n".join(text.strip()[-OUTPUT_READ:] for text in (output, errors) if text.strip())
         secrets = [file.content.decode("utf-8", "replace") for file in tree.files if file.secret]
         if secrets:
             public = [*tree.public, *(file.content.decode("utf-8", "replace") for file in tree.files if not file.secret)]

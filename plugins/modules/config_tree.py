@@ -183,7 +183,7 @@ would_change:
   type: list
   elements: str
 stderr:
-  description: The end of what the checker printed, without secrets.
+  description: The end of what the checker printed on both its streams, without secrets.
   returned: when a checker refuses the tree
   type: str
 """

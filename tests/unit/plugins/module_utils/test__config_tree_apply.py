@@ -178,6 +178,13 @@ def test_a_refusal_shows_no_secret(host: Host) -> None:
     assert "zebra" not in f"{error.value}{error.value.facts['stderr']}"
 
 
+def test_both_streams_of_a_checker_are_told(host: Host) -> None:
+    script = "import sys; print('the reason'); sys.stderr.write('a warning'); sys.exit(1)"
+    with pytest.raises(ct.ConfigTreeError) as error:
+        host.converge({"x": "1"}, validate=[[PYTHON, "-c", script]])
+    assert error.value.facts["stderr"] == "the reason\na warning"
+
+
 def test_only_the_end_of_much_output_is_told(host: Host) -> None:
     with pytest.raises(ct.ConfigTreeError) as error:
         host.converge({"x": "1"}, validate=refusing("a" * 5000 + "end"))
