@@ -568,6 +568,12 @@ def beside(path: str, suffix: str) -> str:
     return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}{suffix}")
 
 
+def target(path: str) -> str:
+    """The file that a temporary file stands beside, or the path itself."""
+    name = os.path.basename(path)
+    return os.path.join(os.path.dirname(path), name[1 : -len(NEW_SUFFIX)]) if LEFTOVER.fullmatch(name) else path
+
+
 def _leftovers(path: str) -> list[str]:
     return [name for name in (beside(path, NEW_SUFFIX), beside(path, OLD_SUFFIX)) if os.path.lexists(name)]
 

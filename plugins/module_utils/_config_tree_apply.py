@@ -47,6 +47,7 @@ from ansible_collections.arxos.platform.plugins.module_utils._config_tree import
     read,
     run,
     scrub,
+    target,
 )
 
 STAGED = "{staged}"
@@ -94,7 +95,7 @@ def _explain(error: OSError) -> str:
         what = "a mount point cannot be replaced by a rename"
     elif error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0:
         what += " (the task needs become)"
-    return f"{what}: {where}" if where else what
+    return f"{what}: {target(os.fsdecode(where))}" if where else what
 
 
 def _make_directories(path: str) -> None:

@@ -264,6 +264,12 @@ def test_a_removal_that_its_unit_has_not_noticed_yet_is_changed_again(tmp_path: 
     assert not plan(tmp_path, loaded=lambda units: {"x.service": 9e9}, **wish).changed
 
 
+def test_the_target_of_a_temporary_file() -> None:
+    assert len(ct.NEW_SUFFIX) == len(ct.OLD_SUFFIX)
+    for path in ("/etc/hosts", "/hosts", "/etc/.x.arxos"):
+        assert [ct.target(name) for name in (path, ct.beside(path, ct.NEW_SUFFIX), ct.beside(path, ct.OLD_SUFFIX))] == [path] * 3
+
+
 def test_units_that_systemd_does_not_know() -> None:
     assert ct.loaded_units(["no-such-unit-of-arxos.service"]) == {}
 
