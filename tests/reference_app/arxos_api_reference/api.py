@@ -131,8 +131,8 @@ _SYMBOL = "id, name, definition, created_at, updated_at"
 
 
 @router.get("/symbols", dependencies=[needs("symbols:read")])
-async def search_symbols(call: Asked, q: str = "", limit: Limit = 50) -> list[dict[str, Any]]:
-    pattern = "%" + q.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+async def search_symbols(call: Asked, query: str = "", limit: Limit = 50) -> list[dict[str, Any]]:
+    pattern = "%" + query.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
     statement = f"SELECT {_SYMBOL} FROM arxos_prod.symbols WHERE name ILIKE %s ORDER BY name LIMIT %s"
     return await call.services.database.read(statement, pattern, limit)
 
