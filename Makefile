@@ -31,9 +31,9 @@ secrets:  ## secrets of the lab, made once, in a file that git ignores
 	@SETUP_LAB=no tests/tools/setup.sh
 	@$(PLAYBOOK) playbooks/generate_secrets.yml
 
-release:  ## package the reference application: make release VERSION=1.1.0
+release:  ## package the reference application: make release VERSION=1.2.0 RELEASE_ARGS="--health fail"
 	@SETUP_LAB=no tests/tools/setup.sh
-	@python tests/reference_app/build_release.py --version $(VERSION)
+	@python tests/reference_app/build_release.py --version $(VERSION) $(RELEASE_ARGS)
 
 go-live: lab  ## the whole platform, live in the lab
 	@$(MAKE) secrets
