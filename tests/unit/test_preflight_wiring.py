@@ -64,3 +64,19 @@ def test_every_secret_that_is_wired_is_one_that_is_generated() -> None:
             if word.startswith("vault_") and word.isidentifier():
                 used.add(word)
     assert used <= set(secrets)
+
+
+def test_what_the_lab_sets_other_environments_set_too_or_a_role_has_a_default_for() -> None:
+    inventories = PLAYBOOKS.parent / "inventories"
+    defaults: set[str] = set()
+    for path in ROLES.glob("*/defaults/main.yml"):
+        defaults |= set(load(path) or {})
+
+    def variables(environment: str) -> set[str]:
+        skipped = ("lab.yml", "vault.yml", "seaweedfs.yml")  # what the hosts are made of, secrets, and a server that only the lab has
+        paths = [path for path in (inventories / environment).glob("group_vars/*/*.yml") if path.name not in skipped]
+        return {name for path in paths for name in load(path) or {}}
+
+    for environment in ("staging", "production"):
+        assert variables("lab") - variables(environment) - defaults == set(), environment
+        assert variables("staging") - variables("production") == set()
