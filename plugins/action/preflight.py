@@ -75,8 +75,10 @@ class ActionModule(ActionBase):
             }
         )
         faults = self._controller(args)
+        unusable = _preflight.argument_faults(args)
+        faults += unusable
         warnings: list[str] = []
-        if not any(fault.variable == "ansible-core" for fault in faults):
+        if not unusable and not any(fault.variable == "ansible-core" for fault in faults):
             found, warnings = self._platform(args, task_vars or {})
             faults += found
         groups = (task_vars or {}).get("groups", {})

@@ -73,7 +73,10 @@ class ActionModule(ActionBase):
                     ((each, value) for each, value in vault.secrets if each == vault_id), match_encrypt_secret(vault.secrets)
                 )
                 content = vault.encrypt(completed, secret, vault_id if vault_id not in (None, "default") else None)
-            _replace(path, content)
+            try:
+                _replace(path, content)
+            except OSError as error:
+                raise AnsibleActionFail(f"{path} cannot be written: {error.strerror}") from None
         return result
 
     def _vault(self, args: Mapping[str, Any]) -> VaultLib:
@@ -101,14 +104,14 @@ class ActionModule(ActionBase):
             with open(path, "rb") as stream:
                 content = stream.read()
         except OSError as error:
-            raise AnsibleActionFail(f"{path} cannot be read: {error.strerror}") from error
+            raise AnsibleActionFail(f"{path} cannot be read: {error.strerror}") from None
         if not VaultLib.is_encrypted(content):
-            return content.decode(), None, False
+            return _text(content, path), None, False
         try:
             plain, vault_id, _secret = vault.decrypt_and_get_vault_id(content)
         except AnsibleError as error:
             raise AnsibleActionFail(f"{path} cannot be decrypted with the given password: {error}") from error
-        return bytes(plain).decode(), vault_id, True
+        return _text(bytes(plain), path), vault_id, True
 
     def _parsed(self, text: str, path: str) -> dict[str, Any]:
         try:
@@ -139,6 +142,13 @@ class ActionModule(ActionBase):
             elif not self._task.check_mode:
                 raise AnsibleActionFail(f"{name} is missing but not its counterpart: restore it, or remove both to have a new pair made")
         return added, later
+
+
+def _text(content: bytes, path: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise AnsibleActionFail(f"{path} is no text file") from None
 
 
 def _replace(path: str, content: bytes) -> None:

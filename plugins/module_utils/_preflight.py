@@ -127,6 +127,31 @@ def controller_faults(
     return faults
 
 
+def argument_faults(args: Mapping[str, Any]) -> list[Fault]:
+    """Shapes of the judgement's own inputs below their first level, without which nothing can be judged."""
+
+    def whole_numbers(rule: object) -> bool:
+        numbers = ("minimum", "maximum", "zones")
+        return isinstance(rule, Mapping) and all(rule.get(key) is None or _whole(rule[key]) is not None for key in numbers)
+
+    def texts(value: object) -> bool:
+        return isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value)
+
+    shapes: list[tuple[str, Callable[[object], bool], str]] = [
+        ("tiers", whole_numbers, "a mapping such as {minimum: 3, maximum: 10, zones: 3, one_release: true} for each group"),
+        ("roles", texts, "a list of roles for each group"),
+        ("systems", lambda value: isinstance(value, (list, tuple)), "a list of major versions for each distribution"),
+        ("formats", lambda value: isinstance(value, str), f"one of {', '.join(FORMATS)} for each variable"),
+        ("secrets", lambda value: value in (*_secrets.KINDS, "pem"), f"one of {', '.join([*_secrets.KINDS, 'pem'])} for each variable"),
+    ]
+    return [
+        Fault("all hosts", f"preflight_{name}", f"has {show(value)} for {key}", f"write {wanted}")
+        for name, fits, wanted in shapes
+        for key, value in (args.get(name) or {}).items()
+        if not fits(value)
+    ]
+
+
 # -- hosts and tiers ---------------------------------------------------------------------------------------------------
 
 

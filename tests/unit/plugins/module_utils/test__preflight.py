@@ -57,6 +57,29 @@ def test_a_controller_that_lacks_everything():
     ]
 
 
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("tiers", 5),
+        ("tiers", {"minimum": "many"}),
+        ("roles", "base"),
+        ("roles", [5]),
+        ("systems", 12),
+        ("formats", ["name"]),
+        ("secrets", "passwort"),
+        ("secrets", {}),
+    ],
+)
+def test_the_judgements_own_inputs(argument, value):
+    [fault] = _preflight.argument_faults({argument: {"x": value}})
+    assert (fault.subject, fault.variable) == ("all hosts", f"preflight_{argument}")
+
+
+def test_good_inputs_of_the_judgement():
+    args = {"tiers": {"x": {"minimum": "3", "maximum": None}}, "roles": {"x": ["a"]}, "systems": {"Debian": [12]}, "secrets": {"x": "pem"}}
+    assert _preflight.argument_faults(args) == []
+
+
 # -- hosts and tiers
 
 
