@@ -196,7 +196,8 @@ class RedisLink:
             self._connection.disconnect()
             raise _redis_cluster_apply.Unreachable(f"{self._name} is loading its data") from error
         except redis.exceptions.ResponseError as error:
-            raise _redis_cluster_apply.Refused(f"{self._name}: {error}") from error
+            what = "refuses the password" if str(error).startswith(("WRONGPASS", "NOAUTH")) else "refuses"
+            raise _redis_cluster_apply.Refused(f"{self._name} {what}: {error}") from error
         except (redis.exceptions.RedisError, OSError, ValueError) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise _redis_cluster_apply.Refused(f"{self._name} shows a certificate that does not hold: {error}") from error
