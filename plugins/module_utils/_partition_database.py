@@ -48,7 +48,7 @@ _CATALOGUE = """
 SELECT w.position::int - 1 AS position, n.oid IS NOT NULL AS has_schema, c.oid, c.relkind::text AS kind, t.partstrat::text AS strategy,
        t.partnatts AS keys, a.attname::text AS column, format_type(a.atttypid, NULL) AS type, t.partdefid AS default_oid,
        p.oid AS partition_oid, pn.nspname::text AS partition_schema, p.relname::text AS partition_name,
-       pg_get_expr(p.relpartbound, p.oid) AS bounds, i.inhdetachpending AS pending
+       pg_get_expr(p.relpartbound, 0) AS bounds, i.inhdetachpending AS pending
   FROM unnest(%(schemas)s::name[], %(names)s::name[]) WITH ORDINALITY AS w (schema, name, position)
   LEFT JOIN pg_namespace n ON n.nspname = w.schema
   LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name

@@ -243,7 +243,7 @@ def plan(table: Table, now: datetime, partitions: list[Partition]) -> Plan:
         return made
     made.expire = [partition for partition, window in live if window.upper <= cutoff]
     kept = [window for _partition, window in live if window.upper > cutoff]
-    holes = _holes(table.interval, kept)
+    holes = _holes(table.interval, sorted({*kept, *wanted}, key=lambda window: window.lower))
     if holes is None:
         made.faults.append(f"{table}: more than {MOST_GAPS} {table.interval}s are missing between partitions; set fill_gaps to false")
         return made
@@ -257,10 +257,9 @@ def plan(table: Table, now: datetime, partitions: list[Partition]) -> Plan:
     return made
 
 
-def _holes(interval: str, kept: list[Window]) -> list[Window] | None:
-    """The places of the grid that lie between partitions and are not covered; None when they are too many to be holes."""
+def _holes(interval: str, ordered: list[Window]) -> list[Window] | None:
+    """The places of the grid that lie between windows and are not covered; None when they are too many to be holes."""
     holes: list[Window] = []
-    ordered = sorted(kept, key=lambda window: window.lower)
     for before, after in zip(ordered, ordered[1:]):
         lower = before.upper
         while lower < after.lower:
