@@ -264,7 +264,7 @@ def _faults(params: dict[str, Any], places: list[_redis_cluster.Place]) -> list[
         faults.append(f"host {params['host']} is none of those in nodes")
     if not params["password"]:
         faults.append("password is empty")
-    if params["timeout"] < 0:
+    if not 0 <= params["timeout"] < float("inf"):
         faults.append(f"timeout is {params['timeout']:g}, wanted 0 or more")
     try:
         with open(params["ca_cert"], "rb"):
