@@ -1,0 +1,471 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The edge as a client meets it. What the application would have to be bent for is asked of a twin: a second NGINX on edge1 with a copy
+of the live configuration, but for its ports, its logs and an application server that says what it was sent."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+import yaml
+
+LAB = os.environ.get("LAB_NAME", "arxos-lab")
+PREFIX = os.environ.get("LAB_PREFIX", "172.30.20")
+INVENTORY = Path(__file__).resolve().parents[3] / "inventories/lab"
+DOMAIN = yaml.safe_load((INVENTORY / "group_vars/all/platform.yml").read_text())["arxos_domain"]
+CA = yaml.safe_load((INVENTORY / "group_vars/all/vault.yml").read_text())["vault_certificates_ca_certificate"]
+EDGES = list(yaml.safe_load((INVENTORY / "hosts.yml").read_text())["all"]["children"]["edge"]["hosts"])
+ADDRESS = f"{PREFIX}.100"
+HEADERS = {
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    "strict-transport-security": "max-age=31536000; includeSubDomains",
+    "content-security-policy": "default-src 'self'",
+    "referrer-policy": "strict-origin-when-cross-origin",
+}
+
+testinfra_hosts = [f"docker://{LAB}-{name}" for name in EDGES]
+
+
+def edge(name: str) -> Any:
+    return testinfra.get_host(f"docker://{LAB}-{name}")
+
+
+def trust() -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=CA)
+
+
+def handshake(context: ssl.SSLContext, name: str | None = DOMAIN) -> ssl.SSLSocket:
+    connection = socket.create_connection((ADDRESS, 443), timeout=5)
+    return context.wrap_socket(connection, server_hostname=name)
+
+
+def get(path: str, host: str = DOMAIN, timeout: float = 5) -> tuple[int, dict[str, str]]:
+    """One request on a connection of its own through the virtual address: status and headers."""
+    connection = http.client.HTTPSConnection(ADDRESS, timeout=timeout)
+    with contextlib.closing(connection):
+        connection.sock = trust().wrap_socket(socket.create_connection((ADDRESS, 443), timeout=timeout), server_hostname=DOMAIN)
+        connection.request("GET", path, headers={"Host": host})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, {key.lower(): value for key, value in answer.getheaders()}
+
+
+def holders() -> list[str]:
+    return [name for name in EDGES if f" {ADDRESS}/" in edge(name).run("ip -4 -o address show").stdout]
+
+
+def until(seconds: float, predicate: Any, *arguments: Any) -> float:
+    """Seconds until the predicate held, or a failure."""
+    start = time.monotonic()
+    while not predicate(*arguments):
+        assert time.monotonic() - start < seconds, f"{predicate.__name__} did not hold within {seconds} s"
+        time.sleep(0.05)
+    return time.monotonic() - start
+
+
+def serves() -> bool:
+    try:
+        return get("/health/live", timeout=1)[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+# ------------------------------------------------------------------ TLS
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_current_tls_is_spoken_without_session_tickets(version: ssl.TLSVersion) -> None:
+    context = trust()
+    context.minimum_version = context.maximum_version = version
+    with handshake(context) as connection:
+        assert connection.version() == {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name]
+        if version is ssl.TLSVersion.TLSv1_2:
+            assert connection.session is not None and not connection.session.has_ticket
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+def test_old_tls_and_ciphers_without_forward_secrecy_are_refused() -> None:
+    old = trust()
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError, match="(?i)alert protocol version"):
+        handshake(old)
+    weak = trust()
+    weak.maximum_version = ssl.TLSVersion.TLSv1_2
+    weak.set_ciphers("AES128-GCM-SHA256:ECDHE-ECDSA-AES128-SHA256:@SECLEVEL=0")
+    with pytest.raises(ssl.SSLError, match="(?i)alert handshake failure"):
+        handshake(weak)
+
+
+@pytest.mark.parametrize("name", ["other.example", None])
+def test_another_name_is_refused_in_the_handshake(name: str | None) -> None:
+    context = trust()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with pytest.raises(ssl.SSLError, match="(?i)unrecognized name"):
+        handshake(context, name)
+
+
+def test_another_name_gets_no_answer_behind_the_right_handshake_and_over_plain_http() -> None:
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        get("/health/live", host="other.example")
+    plain = http.client.HTTPConnection(ADDRESS, timeout=5)
+    with contextlib.closing(plain), pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        plain.request("GET", "/", headers={"Host": "other.example"})
+        plain.getresponse()
+
+
+def test_plain_http_is_sent_to_https_and_gets_no_hsts() -> None:
+    plain = http.client.HTTPConnection(ADDRESS, timeout=5)
+    with contextlib.closing(plain):
+        plain.request("GET", "/api/v1/x?y=z", headers={"Host": DOMAIN})
+        answer = plain.getresponse()
+        assert (answer.status, answer.getheader("Location")) == (301, f"https://{DOMAIN}/api/v1/x?y=z")
+        assert answer.getheader("Strict-Transport-Security") is None
+        assert answer.getheader("X-Frame-Options") == "DENY"
+
+
+def test_the_live_answer_has_every_header_and_no_version() -> None:
+    status, headers = get("/health/live")
+    assert status == 200
+    assert {name: headers.get(name) for name in HEADERS} == HEADERS
+    assert headers["server"] == "nginx"
+
+
+def test_figures_and_the_state_of_nginx_are_not_for_the_outside() -> None:
+    assert get("/metrics")[0] == 404
+    assert get("/nginx-status")[0] == 403
+
+
+# ------------------------------------------------------------------ a twin on edge1
+
+ECHO = """
+import asyncio, json, ssl, sys, urllib.parse
+async def serve(reader, writer):
+    try:
+        while True:
+            lines = (await reader.readuntil(b"\\r\\n\\r\\n")).decode().split("\\r\\n")
+            method, target, _ = lines[0].split(" ")
+            pairs = [line.split(": ", 1) for line in lines[1:] if line]
+            length = int(dict((k.lower(), v) for k, v in pairs).get("content-length", 0))
+            await reader.readexactly(length)
+            query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(target).query))
+            body = json.dumps({"method": method, "length": length, "headers": pairs}).encode()
+            head = "X-Frame-Options: SAMEORIGIN\\r\\nX-XSS-Protection: 1\\r\\n"
+            if "cache" in query:
+                head += "Cache-Control: " + query["cache"] + "\\r\\n"
+            status = query.get("status", "200")
+            writer.write(f"HTTP/1.1 {status} x\\r\\nContent-Type: application/json\\r\\n{head}Content-Length: {len(body)}\\r\\n\\r\\n".encode() + body)
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+async def main():
+    for port, name in ((19443, "host"), (19444, "front")):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"/etc/ssl/arxos/{name}.crt", f"/etc/ssl/arxos/{name}.key")
+        server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+class Twin:
+    """A second NGINX beside the live one, with the live configuration."""
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+
+    def upstream(self, port: int) -> None:
+        self.host.check_output(f"sed -Ei 's/server [0-9.]+:[0-9]+ .*/server 127.0.0.1:{port} max_fails=0;/' /tmp/twin/arxos/upstream.conf")
+
+    def signal(self, name: str) -> None:
+        self.host.check_output(f"nginx -c /tmp/twin/nginx.conf -g 'pid /tmp/twin.pid;' -s {name}")
+
+    def curl(self, path: str, options: str = "", times: int = 1) -> list[dict[str, Any]]:
+        """Requests of one client, one after another: status, headers as a list of pairs, body."""
+        mark = "--8<--"
+        urls = f"'https://{DOMAIN}:10443{path}'" if times == 1 else f"'https://{DOMAIN}:10443{path}?n=[1-{times}]'"
+        text = self.host.check_output(f"curl -sk -i --max-time 60 --resolve {DOMAIN}:10443:127.0.0.1 -w '\n{mark}\n' {options} {urls}")
+        answers = []
+        for answer in text.split(f"\n{mark}")[:times]:
+            head, _, body = answer.strip().replace("\r", "").partition("\n\n")
+            first, *lines = head.split("\n")
+            pairs = [line.split(": ", 1) for line in lines]
+            answers.append({"status": int(first.split()[1]), "headers": [(key.lower(), value) for key, value in pairs], "body": body})
+        return answers
+
+    def fresh(self) -> Twin:
+        """With nobody counted yet: a reload keeps the zones of the limits, so it starts anew."""
+        self.stop()
+        self.host.check_output("nginx -c /tmp/twin/nginx.conf -g 'pid /tmp/twin.pid;'")
+        until(5, lambda: self.host.socket("tcp://127.0.0.1:10443").is_listening)
+        return self
+
+    def stop(self) -> None:
+        if self.host.run("test -s /tmp/twin.pid").rc == 0:
+            self.signal("stop")
+            until(5, lambda: self.host.run("test -e /tmp/twin.pid").rc != 0)
+
+
+@pytest.fixture(scope="module")
+def running_twin() -> Iterator[Twin]:
+    host = edge("edge1")
+    twin = Twin(host)
+    # A run that was killed may have left one.
+    clean = "systemctl stop twin-echo.service 2>/dev/null; rm -rf /tmp/twin /tmp/twin.pid /tmp/twin-echo.py; true"
+    twin.stop()
+    host.check_output(clean)
+    host.check_output("cp -r /etc/nginx /tmp/twin && mkdir /tmp/twin/log")
+    host.check_output("sed -i 's|/var/log/nginx|/tmp/twin/log|' /tmp/twin/nginx.conf /tmp/twin/arxos/*.conf")
+    host.check_output("sed -Ei 's/listen (80|443)/listen 127.0.0.1:10\\1/; s/:1080/:10080/' /tmp/twin/arxos/front.conf")
+    host.check_output("sed -Ei 's/(proxy_ssl_name) .*/\\1 edge1;/' /tmp/twin/arxos/proxy.conf")
+    subprocess.run(
+        ["docker", "exec", "-i", f"{LAB}-edge1", "tee", "/tmp/twin-echo.py"], input=ECHO.encode(), check=True, capture_output=True
+    )
+    host.check_output("systemd-run -q --collect --unit twin-echo python3 /tmp/twin-echo.py")
+    twin.upstream(19443)
+    try:
+        until(10, lambda: host.socket("tcp://127.0.0.1:19444").is_listening)
+        yield twin.fresh()
+    finally:
+        twin.stop()
+        host.check_output(clean)
+
+
+@pytest.fixture
+def twin(running_twin: Twin) -> Twin:
+    running_twin.upstream(19443)
+    return running_twin.fresh()
+
+
+def own(answer: dict[str, Any]) -> dict[str, str]:
+    """The headers that the edge owns; each must be there exactly once."""
+    found = [(key, value) for key, value in answer["headers"] if key in HEADERS or key == "x-xss-protection"]
+    assert len(found) == len(dict(found)), f"a header comes twice: {found}"
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "options"),
+    [
+        (200, "/x", ""),
+        (200, "/x", "--http1.1"),
+        (404, "/x?status=404", ""),
+        (404, "/metrics", ""),
+        (405, "/x", "-X TRACE"),
+        (405, "/x", "-X PURGE"),
+        (413, "/x", "-H 'Expect:' -H 'Content-Length: 53477377' -X POST --http1.1"),
+        (500, "/x?status=500", ""),
+    ],
+)
+def test_every_answer_has_the_headers(twin: Twin, status: int, path: str, options: str) -> None:
+    answer = twin.curl(path, options)[0]
+    assert answer["status"] == status
+    assert own(answer) == HEADERS
+
+
+def test_what_nginx_answers_itself_is_json_with_the_headers(twin: Twin) -> None:
+    for port in (19445, 19444):  # nobody listens; a server with the certificate of another name
+        twin.upstream(port)
+        answer = twin.fresh().curl("/x")[0]
+        assert (answer["status"], own(answer)) == (502, HEADERS)
+        assert json.loads(answer["body"]) == {"detail": "No application server can be reached."}
+        assert ("retry-after", "5") in answer["headers"]
+        assert ("cache-control", "no-store") in answer["headers"]
+
+
+def test_the_application_decides_on_caching_and_else_nothing_is_kept(twin: Twin) -> None:
+    assert [v for k, v in twin.curl("/x")[0]["headers"] if k == "cache-control"] == ["no-store"]
+    assert [v for k, v in twin.curl("/x?cache=max-age=60")[0]["headers"] if k == "cache-control"] == ["max-age=60"]
+
+
+def test_an_upload_of_50_mb_with_its_envelope_passes(twin: Twin) -> None:
+    twin.host.check_output("truncate -s 52428800 /tmp/twin/50mb")
+    answer = twin.curl("/api/v1/x", "-H 'Expect:' -F file=@/tmp/twin/50mb")[0]
+    assert answer["status"] == 200
+    assert json.loads(answer["body"])["length"] > 52428800
+
+
+def test_what_a_client_claims_about_itself_does_not_arrive(twin: Twin) -> None:
+    forged = "-H 'X-Forwarded-For: 6.6.6.6' -H 'X-Real-IP: 6.6.6.6' -H 'Forwarded: for=6.6.6.6' -H 'X-Forwarded-Proto: http'"
+    forged += " -H 'X-Forwarded-Host: evil.example' -H 'X-Request-ID: mine'"
+    seen = json.loads(twin.curl("/x", forged)[0]["body"])["headers"]
+    arrived = [(key.lower(), value) for key, value in seen if key.lower().startswith(("x-", "forwarded", "host"))]
+    assert sorted(arrived)[:5] == [
+        ("host", DOMAIN),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-real-ip", "127.0.0.1"),
+        ("x-request-id", dict(arrived)["x-request-id"]),
+    ]
+    assert len(arrived) == 5 and len(dict(arrived)["x-request-id"]) == 32
+
+
+def test_a_burst_of_one_address_gets_21_answers_and_then_429(twin: Twin) -> None:
+    start = time.monotonic()
+    answers = twin.curl("/x", times=60)
+    refilled = 10 * (time.monotonic() - start)
+    allowed = sum(answer["status"] == 200 for answer in answers)
+    assert 21 <= allowed <= 22 + refilled
+    refused = [answer for answer in answers if answer["status"] != 200]
+    assert {answer["status"] for answer in refused} == {429}
+    assert all(own(answer) == HEADERS and ("retry-after", "1") in answer["headers"] for answer in refused)
+    assert json.loads(refused[0]["body"]) == {"detail": "Too many requests. Try again later."}
+    # A forged address is no other client.
+    assert twin.curl("/x", "-H 'X-Forwarded-For: 6.6.6.6'", times=20)[-1]["status"] == 429
+
+
+def test_one_client_with_many_addresses_gets_51_answers(twin: Twin) -> None:
+    start = time.monotonic()
+    statuses = [
+        answer["status"]
+        for source in range(2, 8)
+        for answer in twin.curl("/api/v1/x", f"-H 'Authorization: Bearer token-one' --interface 127.0.0.{source}", times=15)
+    ]
+    refilled = 100 / 60 * (time.monotonic() - start)
+    assert 51 <= statuses.count(200) <= 52 + refilled
+    assert set(statuses) == {200, 429}
+    # Another client is not touched by that, nor is what is not the API.
+    assert twin.curl("/api/v1/x", "-H 'Authorization: bearer token-two' --interface 127.0.0.9")[0]["status"] == 200
+    assert twin.curl("/health/live", "-H 'Authorization: Bearer token-one' --interface 127.0.0.9")[0]["status"] == 200
+
+
+def test_the_log_is_json_without_secrets(twin: Twin) -> None:
+    agent = 'say "hi"'
+    secrets = "-H 'Authorization: Bearer SECRET1' -e 'https://a.example/b?code=SECRET2#SECRET3'"
+    twin.curl("/api/v1/x%20y?access_token=SECRET4", f"{secrets} -A '{agent}'")
+    twin.curl("/x", times=40)
+    text = twin.host.file("/tmp/twin/log/access.log").content_string
+    lines = [json.loads(line) for line in text.splitlines()]
+    entry = next(line for line in lines if line["agent"] == agent)
+    assert (entry["path"], entry["referrer"], entry["status"], entry["client"]) == (
+        "/api/v1/x%20y",
+        "https://a.example/b",
+        200,
+        "127.0.0.1",
+    )
+    assert entry["upstream"] == "127.0.0.1:19443" and entry["seconds"] >= 0
+    assert "SECRET" not in text + twin.host.file("/tmp/twin/log/error.log").content_string
+
+
+# ------------------------------------------------------------------ the daemon
+
+
+def test_the_sandbox_of_nginx_is_tight(host: Any) -> None:
+    host.check_output("systemd-analyze security --no-pager --threshold=40 nginx.service")
+
+
+def test_the_configuration_is_whole_and_only_ours_is_read(host: Any) -> None:
+    assert "sites-enabled" not in host.check_output("nginx -T -q 2>/dev/null | grep -v '^ *#'")
+    assert not host.file("/etc/nginx/sites-enabled/default").exists
+
+
+def test_logs_are_not_for_everybody(host: Any) -> None:
+    for name in ("access.log", "error.log"):
+        assert host.file(f"/var/log/nginx/{name}").mode == 0o640
+
+
+def test_logs_are_rotated_and_nginx_writes_the_new_one(host: Any) -> None:
+    log = "/var/log/nginx/access.log"
+    host.check_output(f"curl -sk -o /dev/null --resolve {DOMAIN}:80:127.0.0.1 http://{DOMAIN}/before-rotation")
+    host.check_output("logrotate --force /etc/logrotate.d/nginx")
+    host.check_output(f"curl -sk -o /dev/null --resolve {DOMAIN}:80:127.0.0.1 http://{DOMAIN}/after-rotation")
+    until(5, lambda: host.file(log).contains("/after-rotation"))
+    assert not host.file(log).contains("/before-rotation")
+    assert host.file(f"{log}.1").contains("/before-rotation")
+    assert (host.file(log).user, host.file(log).group, host.file(log).mode) == ("www-data", "adm", 0o640)
+
+
+def test_every_policy_of_rotation_is_sound_and_looked_at_each_hour(host: Any) -> None:
+    said = host.run("logrotate --debug /etc/logrotate.conf")
+    assert said.rc == 0 and "error:" not in said.stderr, said.stderr
+    assert "OnCalendar=hourly" in host.check_output("systemctl show -P TimersCalendar logrotate.timer") or (
+        "*-*-* *:00:00" in host.check_output("systemctl show -P TimersCalendar logrotate.timer")
+    )
+
+
+def test_the_journal_is_limited(host: Any) -> None:
+    assert "SystemMaxUse=1G" in host.check_output("systemd-analyze cat-config systemd/journald.conf")
+
+
+def test_a_reload_that_cannot_come_true_fails_and_the_old_configuration_serves_on() -> None:
+    host = edge(next(name for name in EDGES if name not in holders()))
+    file = "/etc/nginx/arxos/upstream.conf"
+    host.check_output(f"cp -p {file} /tmp/kept && echo nonsense >>{file}")
+    try:
+        assert host.run("systemctl reload nginx.service").rc != 0
+        assert host.run("/usr/local/sbin/nginx-serves").rc == 0
+    finally:
+        host.check_output(f"mv /tmp/kept {file} && systemctl reload nginx.service")
+
+
+# ------------------------------------------------------------------ nothing is lost, and the address moves
+
+
+def test_reloads_under_50_new_connections_a_second_lose_no_request() -> None:
+    host = edge(holders()[0])
+    rate, seconds = 50, 8
+    start = time.monotonic()
+
+    def request(number: int) -> str:
+        time.sleep(max(0.0, start + number / rate - time.monotonic()))  # the pace of the load
+        try:
+            return str(get("/health/live")[0])
+        except (OSError, http.client.HTTPException) as error:
+            return repr(error)
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = pool.map(request, range(rate * seconds))
+        for _ in range(4):
+            host.check_output("systemctl reload nginx.service")
+        results = list(answers)
+    assert len(results) == rate * seconds and set(results) == {"200"}
+
+
+def test_exactly_one_host_holds_the_address() -> None:
+    assert len(holders()) == 1
+
+
+def test_the_address_leaves_a_host_whose_nginx_is_stopped_and_does_not_flap_back() -> None:
+    until(10, serves)
+    before = holders()[0]
+    edge(before).check_output("systemctl stop nginx.service")
+    try:
+        gap = until(5, serves)
+        after = holders()
+        assert len(after) == 1 and after != [before]
+    finally:
+        edge(before).check_output("systemctl start nginx.service")
+    until(20, lambda: "priority from 50 to 100" in edge(before).check_output("journalctl -u keepalived -n 5 --no-pager"))
+    assert holders() == after
+    print(f"gap {gap:.1f} s")
+
+
+def test_the_address_leaves_a_host_that_dies_and_the_host_comes_back() -> None:
+    until(10, serves)
+    before = holders()[0]
+    subprocess.run(["docker", "kill", f"{LAB}-{before}"], check=True, capture_output=True)
+    try:
+        gap = until(5, serves)
+    finally:
+        subprocess.run(["docker", "start", f"{LAB}-{before}"], check=True, capture_output=True)
+    until(60, lambda: edge(before).run("systemctl is-active nginx.service keepalived.service && nginx-serves").rc == 0)
+    assert len(holders()) == 1
+    print(f"gap {gap:.1f} s")
