@@ -227,7 +227,7 @@ def molecule(only: str) -> list[Step]:
         if not only:
             env["MOLECULE_PREPARE"] = "none.yml"
         command = ["molecule", "-c", ".config/molecule/config.yml", "test", "--destroy=never", "-s", scenario]
-        steps.append(Step(f"molecule {scenario}", command, 1500, env, molecule=True))
+        steps.append(Step(f"molecule {scenario}", command, 2400, env, molecule=True))
     return steps
 
 
