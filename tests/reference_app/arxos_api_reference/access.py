@@ -94,10 +94,12 @@ class Call:
                 raise HTTPException(429, "the quota of this hour is used up", {"Retry-After": str(3600 - now % 3600)})
         return user
 
-    async def refuse_guessing(self, name: str, failed: bool = False) -> None:
-        """Counts a failed login of a name from an address, and raises HTTPException 429 where there were too many."""
+    async def refuse_guessing(self, name: str, good: bool | None = None) -> None:
+        """Counts the failed logins of a name from an address, and raises HTTPException 429 where there were too many. A good one forgets them."""
         key = f"arxos:failures:{name}:{self.address}"
-        if failed:
+        if good:
+            await self.cache.delete(key)
+        elif good is False:
             await self.cache.incr(key)
             await self.cache.expire(key, FAILURE_SECONDS)
         elif int(await self.cache.get(key) or 0) >= MAXIMUM_FAILURES:

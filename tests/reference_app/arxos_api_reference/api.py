@@ -34,15 +34,13 @@ async def log_in(call: Asked, username: Name, password: Name, otp: Annotated[str
     await call.refuse_guessing(username)
     user = next((user for user in call.services.settings.users if user["name"] == username), None)
     good = await asyncio.to_thread(verify_password, password, *([user["password_hash"]] if user else []))
-    if not (good and user and verify_code(user["totp_secret"], otp)):
-        await call.refuse_guessing(username, failed=True)
-        await call.audit("login", "refused", username)
-        metrics.LOGINS.labels("refused").inc()
+    good = good and user is not None and verify_code(user["totp_secret"], otp)
+    await call.refuse_guessing(username, good)
+    metrics.LOGINS.labels("success" if good else "refused").inc()
+    await call.audit("login", "success" if good else "refused", username)
+    if not good or not user:
         raise HTTPException(401, "user name, password or one-time code is wrong")
-    tokens = await call.log_in(username, user["role"])
-    await call.audit("login", user=username)
-    metrics.LOGINS.labels("success").inc()
-    return tokens
+    return await call.log_in(username, user["role"])
 
 
 @router.post("/auth/refresh")
