@@ -121,23 +121,6 @@ def test_a_lab_is_plain_and_an_empty_file_is_filled(tmp_path: Path, wanted: set[
     assert lab.generate() == {"rc": 0, "changed": 0}
 
 
-@pytest.mark.parametrize(
-    ("content", "part"),
-    [
-        ("- a\n- b\n", "must be a mapping"),
-        ("vault_redis_password: [geheim42\n", "no YAML that can be read"),
-        ("vault_certificates_ca_certificate: there\n", "vault_certificates_ca_private_key is missing but not its counterpart"),
-    ],
-)
-def test_a_file_that_cannot_be_completed_is_left_as_it_is(tmp_path: Path, content: str, part: str) -> None:
-    lab = Inventory(tmp_path / "lab", "lab")
-    lab.vault.write_text(content)
-    assert lab.generate()["rc"] != 0
-    assert lab.vault.read_text() == content
-    if "geheim42" not in content and not content.startswith("-"):  # Ansible itself stops at a file that it cannot load
-        assert part in lab.text
-
-
 def test_what_is_weak_is_kept_and_told(tmp_path: Path) -> None:
     lab = Inventory(tmp_path / "lab", "lab")
     lab.vault.write_text("vault_redis_password: changeme\n")
