@@ -9,13 +9,13 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import psycopg
-import urllib3
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from minio.error import MinioException
+from psycopg.errors import OperationalError, ReadOnlySqlTransaction
 from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from urllib3.exceptions import HTTPError
 
 from . import __version__, api, logs, metrics
 from .access import Services
@@ -27,14 +27,7 @@ from .security import Cipher, Tokens
 from .settings import Behaviour, Settings
 
 BODY_LIMIT, UPLOAD_LIMIT = 2 * 1024 * 1024, api.MAXIMUM_UPLOAD + 1024 * 1024  # multipart has a weight of its own
-BACKEND_ERRORS = (
-    psycopg.OperationalError,
-    psycopg.errors.ReadOnlySqlTransaction,
-    RedisError,
-    MinioException,
-    urllib3.exceptions.HTTPError,
-    OSError,
-)
+AWAY = (OperationalError, ReadOnlySqlTransaction, RedisError, MinioException, HTTPError, OSError)  # a backend is
 TINY_MODEL: Model = {
     "name": "tiny",
     "walls": [{"id": "W1", "start": (0.0, 0.0), "end": (1.0, 0.0), "height": 2.8, "thickness": 0.2}],
@@ -134,7 +127,7 @@ def create_app() -> FastAPI:
         logs.log.info("stopped", extra={"version": __version__, "pid": os.getpid()})
 
     app = FastAPI(
-        title="Arxos API", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json"
+        title="Arxos API", version=__version__, lifespan=lifespan, openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None
     )
     app.state.services = services
     app.include_router(api.router)
@@ -144,7 +137,7 @@ def create_app() -> FastAPI:
         logs.log.error("a backend failed", extra={"error": type(error).__name__, "reason": str(error)[:300]})
         return JSONResponse({"detail": "a service behind this one is away for the moment"}, 503, {"Retry-After": "2"})
 
-    for kind in BACKEND_ERRORS:
+    for kind in AWAY:
         app.add_exception_handler(kind, unavailable)
 
     @app.get("/")

@@ -28,25 +28,12 @@ class Database:
 
     @staticmethod
     def _pool(settings: Settings, port: int, session: str) -> Pool:
-        parameters = {
-            "host": settings.database_host,
-            "hostaddr": settings.database_hostaddr,
-            "port": port,
-            "dbname": settings.database_name,
-            "user": settings.database_user,
-            "password": settings.database_password,
-            "sslmode": "verify-full",
-            "sslrootcert": settings.ca_certificate,
-            "target_session_attrs": session,
-            "application_name": "arxos-api",
-            "connect_timeout": 3,
-            "tcp_user_timeout": 5000,
-            "options": "-c statement_timeout=10s -c lock_timeout=5s",
-            "autocommit": True,
-            "row_factory": dict_row,
-        }
+        where = {"host": settings.database_host, "hostaddr": settings.database_hostaddr, "port": port, "dbname": settings.database_name}
+        who = {"user": settings.database_user, "password": settings.database_password, "application_name": "arxos-api"}
+        safe = {"sslmode": "verify-full", "sslrootcert": settings.ca_certificate, "target_session_attrs": session}
+        limits = {"connect_timeout": 3, "tcp_user_timeout": 5000, "options": "-c statement_timeout=10s -c lock_timeout=5s"}
         return AsyncConnectionPool(
-            kwargs=parameters,
+            kwargs={**where, **who, **safe, **limits, "autocommit": True, "row_factory": dict_row},
             open=False,
             min_size=1,
             max_size=settings.database_pool_size,
@@ -82,38 +69,25 @@ class Database:
 
 def make_cache(settings: Settings) -> RedisCluster:
     """Connects with the first command, and looks for the cluster anew whenever it lost it."""
-    nodes = [node.rpartition(":") for node in settings.redis_nodes]
-    return RedisCluster(
-        startup_nodes=[ClusterNode(host, int(port)) for host, _, port in nodes],
-        dynamic_startup_nodes=False,
-        password=settings.redis_password,
-        ssl=True,
-        ssl_ca_certs=settings.ca_certificate,
-        socket_timeout=2,
-        socket_connect_timeout=1,
-        decode_responses=True,
-    )
+    nodes = [ClusterNode(host, int(port)) for host, _, port in (node.rpartition(":") for node in settings.redis_nodes)]
+    tls: dict[str, Any] = {
+        "ssl": True,
+        "ssl_ca_certs": settings.ca_certificate,
+        "password": settings.redis_password,
+        "decode_responses": True,
+    }
+    return RedisCluster(startup_nodes=nodes, dynamic_startup_nodes=False, socket_timeout=2, socket_connect_timeout=1, **tls)
 
 
 class Files:
     """Objects of one bucket, the last ones also in memory. The client blocks, so it works in threads."""
 
     def __init__(self, settings: Settings) -> None:
-        endpoint = urlsplit(settings.s3_endpoint)
-        http = urllib3.PoolManager(
-            ca_certs=settings.s3_ca_certificate,
-            maxsize=10,
-            timeout=urllib3.Timeout(connect=2, read=15),
-            retries=urllib3.Retry(total=2, backoff_factor=0.2, status_forcelist=[502, 503, 504]),
-        )
-        self._client = Minio(
-            endpoint=endpoint.netloc,
-            access_key=settings.s3_access_key,
-            secret_key=settings.s3_secret_key,
-            secure=endpoint.scheme == "https",
-            region=settings.s3_region,
-            http_client=http,
-        )
+        endpoint, patience = urlsplit(settings.s3_endpoint), urllib3.Timeout(connect=2, read=15)
+        retries = urllib3.Retry(total=2, backoff_factor=0.2, status_forcelist=[502, 503, 504])
+        http = urllib3.PoolManager(ca_certs=settings.s3_ca_certificate, maxsize=10, timeout=patience, retries=retries)
+        secure, keys = endpoint.scheme == "https", (settings.s3_access_key, settings.s3_secret_key)
+        self._client = Minio(endpoint.netloc, *keys, secure=secure, region=settings.s3_region, http_client=http)
         self._bucket = settings.s3_bucket
         self._memory: OrderedDict[str, bytes] = OrderedDict()
         self._room = settings.memory_cache_mb * 1024 * 1024

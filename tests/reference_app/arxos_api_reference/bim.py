@@ -48,13 +48,9 @@ def _read_xml(stream: BinaryIO, suffix: str) -> Iterator[dict[str, Any]]:
             raise PlanError(f"the outermost element is {name[:50]}, not svg")
         outermost = False
         links = ["".join(value.split()).lower() for value in element.attrib.values()]
-        if name in _ACTIVE or any(key.lower().startswith("on") for key in element.attrib) or any(map(_is_active, links)):
+        if name in _ACTIVE or any(key.lower().startswith("on") for key in element.attrib) or any(link.startswith(_LINKS) for link in links):
             raise PlanError(f"an element {name[:50]} may run code")
         yield {**element.attrib, "type": name}
-
-
-def _is_active(link: str) -> bool:
-    return link.startswith(_LINKS)
 
 
 def assemble(stream: BinaryIO, suffix: str, complexity: Complexity) -> Model:
@@ -66,7 +62,7 @@ def assemble(stream: BinaryIO, suffix: str, complexity: Complexity) -> Model:
             raise PlanError(f"more than {MAXIMUM_ELEMENTS} elements")
         try:
             outlines = _outlines(element)
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, LookupError, OverflowError) as error:
             raise PlanError(f"the {element.get('type')} number {number} cannot be drawn") from error
         for points in outlines:
             room = ""
