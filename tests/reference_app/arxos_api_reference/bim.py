@@ -101,8 +101,11 @@ def _outlines(element: dict[str, Any]) -> list[list[Point]]:
     if element.get("type") == "line":
         x1, y1, x2, y2 = numbers("x1", "y1", "x2", "y2")
         return [[point(x1, y1), point(x2, y2)]]
+    drawing = str(element.get("d", "")).strip() if element.get("type") == "path" else ""
+    if drawing and drawing[0] not in "Mm":
+        raise ValueError("a path begins somewhere")
     outlines: list[list[Point]] = []
-    for segment in parse_path(str(element.get("d", ""))) if element.get("type") == "path" else []:
+    for segment in parse_path(drawing):
         end = point(segment.end.real, segment.end.imag)
         if isinstance(segment, Move):
             outlines.append([end])

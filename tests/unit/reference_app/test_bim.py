@@ -104,6 +104,8 @@ def test_what_is_no_plan_or_may_run_code_is_refused(suffix: str, content: bytes)
         '<line x1="nan"/>',
         '<path d="M 0 0 L x"/>',
         '<path d="L 0 0"/>',
+        '<path d="z"/>',
+        '<path d="M 0 0 A 1 1 0 0"/>',
     ],
 )
 def test_what_cannot_be_drawn_is_refused_with_its_place(inner: str) -> None:
