@@ -277,6 +277,8 @@ def main() -> int:
     unknown = [name for name in parts if name.partition(":")[0] not in [*everything, "molecule"]]
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}")
+    # So that a run which is ended takes its step along, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_ignored: sys.exit(143))
     for folder in (LOGS, STATE / "reports"):
         folder.mkdir(parents=True, exist_ok=True)
 
