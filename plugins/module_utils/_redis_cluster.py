@@ -471,10 +471,10 @@ class _Planner:
                 heir = min(heirs, key=lambda item: (self.load()[item.host], self.order(item)))
                 ranked.append((1, -len(node.slots), self.order(node), node.id, node, heir))
         kept: list[Node] = []
-        for _rank, _slots, _order, _id, node, heir in sorted(ranked, key=lambda item: item[:4])[: self.count]:
-            if heir is not None:
-                self.do("failover", heir.id, node.id)
-            kept.append(heir or node)
+        for _rank, _slots, _order, _id, node, successor in sorted(ranked, key=lambda item: item[:4])[: self.count]:
+            if successor is not None:
+                self.do("failover", successor.id, node.id)
+            kept.append(successor or node)
         while len(kept) < self.count:
             kept.append(self._new_master(kept))
         return sorted(kept, key=self.order)
@@ -537,7 +537,7 @@ class _Planner:
         """No host (and no zone, where there are enough) may carry so many masters that the others are no majority."""
         limit = max(1, (self.count - 1) // 2)
         zones = {node.place.zone for node in self.mine() if node.place}
-        attempts = [("host",)]
+        attempts: list[tuple[str, ...]] = [("host",)]
         if len(zones) >= MIN_MASTERS:
             attempts.insert(0, ("host", "zone"))
         for domains in attempts:
