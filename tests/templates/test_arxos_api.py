@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
-import shlex
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -32,9 +32,13 @@ INPUTS: dict[str, Any] = {
 
 
 def environment(text: str) -> dict[str, str]:
-    """What systemd reads: its quoting of single-quoted values is the shell's."""
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return dict(item.split("=", 1) for line in lines for item in shlex.split(line))
+    """What systemd reads: in double quotes a backslash hides one of four characters, and everything else is itself (tried with systemd 252)."""
+    found = {}
+    for line in (line for line in text.splitlines() if line and not line.startswith("#")):
+        name, _, quoted = line.partition("=")
+        assert re.fullmatch(r'"([^"$`\\]|\\["$`\\])*"', quoted), line
+        found[name] = re.sub(r'\\(["$`\\])', r"\1", quoted[1:-1])
+    return found
 
 
 def test_values_arrive_as_they_are(render: Render) -> None:
