@@ -5,14 +5,6 @@
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
-from ansible.plugins.callback import CallbackBase
-
 DOCUMENTATION = r"""
 name: run_summary
 type: notification
@@ -27,6 +19,14 @@ description:
 requirements:
   - Enabled by C(callbacks_enabled = arxos.platform.run_summary).
 """
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
 
 STAGE = re.compile(r"^\((\d+)/(\d+)\) ([^|]+?)(?: \| .*)?$")
 

@@ -335,13 +335,19 @@ def inside_sql(parent: Parent, window: Window) -> str:
     return f"{column} >= {literal(window.lower, parent.column_type)} AND {column} < {literal(window.upper, parent.column_type)}"
 
 
+def default_of(parent: Parent) -> str:
+    """The quoted name of the default partition; ValueError where the caller did not look whether there is one."""
+    if parent.default is None:
+        raise ValueError("this table has no default partition")
+    return quote(*parent.default)
+
+
 def guard_sql(parent: Parent, places: list[Window]) -> list[str]:
     """Statements, each a transaction of its own, that prove the default partition free of the windows before its table is locked.
 
     ATTACH scans the default partition under an exclusive lock, unless a valid constraint shows that it need not.
     """
-    assert parent.default is not None
-    default, column = quote(*parent.default), quote(parent.column)
+    default, column = default_of(parent), quote(parent.column)
     free = " AND ".join(
         f"({column} IS NULL OR {column} < {literal(place.lower, parent.column_type)}"
         f" OR {column} >= {literal(place.upper, parent.column_type)})"
@@ -354,8 +360,7 @@ def guard_sql(parent: Parent, places: list[Window]) -> list[str]:
 
 
 def unguard_sql(parent: Parent) -> str:
-    assert parent.default is not None
-    return f"ALTER TABLE {quote(*parent.default)} DROP CONSTRAINT IF EXISTS {GUARD}"
+    return f"ALTER TABLE {default_of(parent)} DROP CONSTRAINT IF EXISTS {GUARD}"
 
 
 def merged(places: list[Window]) -> list[Window]:
@@ -374,8 +379,7 @@ def move_sql(parent: Parent, name: str, window: Window) -> list[str]:
 
     No trigger fires and no foreign key acts: the rows do not leave the table.
     """
-    assert parent.default is not None
-    default, child = quote(*parent.default), quote(parent.schema, name)
+    default, child = default_of(parent), quote(parent.schema, name)
     columns = ", ".join(quote(column) for column in parent.columns)
     return [
         f"LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE",

@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".lab/sanity"
 COPY = WORK / "ansible_collections/arxos/platform"
@@ -45,19 +47,32 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 
 def copy_checkout() -> None:
     """Make the copy equal to what git lists in the checkout, new files that are not ignored included."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.split("\0")
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     shutil.rmtree(COPY, ignore_errors=True)
     for name in filter(None, listed):
         source, target = ROOT / name, COPY / name
-        if name.startswith("molecule/") or not source.exists():  # Molecule's links are refused, and no collection ships it.
+        # The lab and the tests are no part of the built collection (galaxy.yml): ruff and mypy hold them, and Molecule's links are refused here.
+        if not source.exists() or (name.startswith(("molecule/", "tests/")) and not name.startswith(("tests/sanity/", "tests/config.yml"))):
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target, follow_symlinks=False)
     # A repository of its own: ansible-test asks git for the files, and would ask the checkout's, which ignores .lab.
     subprocess.run(["git", "init", "-q"], cwd=COPY, check=True)
     subprocess.run(["git", "add", "-A"], cwd=COPY, check=True)
+
+
+def link_dependencies() -> None:
+    """Collections that ours imports from, where ansible-test looks for them: beside the copy."""
+    import ansible_collections
+
+    for name in yaml.safe_load((ROOT / "galaxy.yml").read_text())["dependencies"]:
+        link = WORK / "ansible_collections" / name.replace(".", "/")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(
+            next(Path(place, *name.split(".")) for place in ansible_collections.__path__ if Path(place, *name.split(".")).is_dir())
+        )
 
 
 def bootstrap_scripts() -> None:
@@ -75,6 +90,7 @@ def bootstrap_scripts() -> None:
 def main() -> int:
     """Copy, then run; extra arguments go to ansible-test (a test name by --test, say)."""
     copy_checkout()
+    link_dependencies()
     bootstrap_scripts()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     command = ["ansible-test", "sanity", "--local", "--python", version, "--color", "no"]
