@@ -12,7 +12,7 @@ author: The arxos.platform maintainers (@arxos)
 version_added: 0.1.0
 short_description: Says which stage a run is in, and sums the run up
 description:
-  - Plays named C((4/8\) Database | Patroni) make up a stage. When a stage begins, its number, name and the time so far are shown.
+  - Plays whose names begin like "(4/8) Database" make up a stage. When a stage begins, its number, name and the time so far are shown.
   - At the end it shows how long each stage took, what was changed on which host, what failed, and what the run says of the platform through
     M(ansible.builtin.set_stats) under C(arxos_summary), a dictionary of lines.
   - Of type notification, so that standard output stays that of ansible-runner and AWX. Plays without a stage leave it silent.
