@@ -61,7 +61,8 @@ SELECT w.position::int - 1 AS position, n.oid IS NOT NULL AS has_schema, c.oid, 
 
 # Row security is the parent's: a privilege on the partition itself would go round it.
 _DETAILS = """
-SELECT c.oid, pg_get_userbyid(c.relowner)::text AS owner, ts.spcname::text AS tablespace, am.amname::text AS access_method,
+SELECT c.oid, pg_get_userbyid(c.relowner)::text AS owner, pg_get_userbyid(c.relowner) = current_user AS own,
+       ts.spcname::text AS tablespace, am.amname::text AS access_method,
        COALESCE(pg_relation_size(t.partdefid::regclass), 0) AS default_bytes,
        (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') AS columns,
@@ -196,6 +197,7 @@ class Database:
                 column=entry.column,
                 column_type=entry.column_type,
                 owner=row["owner"],
+                own=row["own"],
                 columns=tuple(row["columns"] or ()),
                 grants=tuple((name, tuple(privileges), tuple(columns), able) for name, privileges, columns, able in row["grants"] or ()),
                 tablespace=row["tablespace"],

@@ -276,13 +276,17 @@ def _holes(interval: str, ordered: list[Window]) -> list[Window] | None:
 
 @dataclass(frozen=True)
 class Parent:
-    """What a new partition takes over from its table. A grant is (grantee or None for PUBLIC, privileges, columns, grantable)."""
+    """What a new partition takes over from its table. A grant is (grantee or None for PUBLIC, privileges, columns, grantable).
+
+    C(own) says that the owner is the session's user, who owns what it creates anyway.
+    """
 
     schema: str
     name: str
     column: str
     column_type: str
     owner: str
+    own: bool = False
     columns: tuple[str, ...] = ()
     grants: tuple[tuple[str | None, tuple[str, ...], tuple[str, ...], bool], ...] = ()
     tablespace: str | None = None
@@ -314,7 +318,8 @@ def create_sql(parent: Parent, name: str, exists: bool = False) -> list[str]:
     made[0] += f" TABLESPACE {quote(parent.tablespace)}" if parent.tablespace else ""
     if exists:
         made = []
-    made.append(f"ALTER TABLE {child} OWNER TO {quote(parent.owner)}")
+    if exists or not parent.own:
+        made.append(f"ALTER TABLE {child} OWNER TO {quote(parent.owner)}")
     for grantee, privileges, columns, grantable in parent.grants:
         on = f" ({', '.join(quote(column) for column in columns)})" if columns else ""
         made.append(

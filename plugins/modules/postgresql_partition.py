@@ -189,8 +189,14 @@ query_seconds:
   returned: always
   type: float
   sample: 0.055
+change_seconds:
+  description: How long it took to make the changes.
+  returned: always
+  type: float
+  sample: 0.021
 """
 
+import time
 from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils._partition_database import Database, Done, Found, Job
@@ -324,12 +330,14 @@ def _converge(module: StrictModule, database: Database, tables: list[Table], ans
         " move or delete them, or set default_rows to move"
         for job in refused
     ]
+    start = time.monotonic()
     try:
         if module.check_mode:
             done = _prediction(plans, wanted)
         else:
             _apply(database, found, plans, wanted, done)
     finally:
+        answer["change_seconds"] = round(time.monotonic() - start, 4)
         answer.update(created=done.created, attached=done.attached, detached=done.detached, dropped=done.dropped)
         answer["changed"] = bool(done.created or done.attached or done.detached or done.dropped)
         if module._diff:

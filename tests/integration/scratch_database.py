@@ -63,7 +63,7 @@ class ScratchDatabase:
             "-d",
             database,
         ]
-        done = subprocess.run(command, input=sql, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, input=sql, capture_output=True, text=True, timeout=1200, check=False)
         if check and done.returncode:
             raise AssertionError(f"{host}: {done.stderr.strip()}")
         return done
@@ -133,7 +133,7 @@ class ScratchDatabase:
 
     def answer(self, started: subprocess.Popen[str]) -> dict[str, Any]:
         """What the module answered."""
-        out, errors = started.communicate(timeout=300)
+        out, errors = started.communicate(timeout=1200)
         try:
             return json.JSONDecoder().raw_decode(out[out.index("{") :])[0]["plays"][0]["tasks"][0]["hosts"][self.host]
         except (ValueError, LookupError):

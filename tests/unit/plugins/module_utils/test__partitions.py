@@ -349,7 +349,7 @@ def test_table_faults() -> None:
 
 # SQL -----------------------------------------------------------------------------------------------------------------
 
-PARENT = Parent("s", 't"x', "at", "timestamp with time zone", "own er", ("id", "at"), default=("s", "rest"))
+PARENT = Parent("s", 't"x', "at", "timestamp with time zone", "own er", columns=("id", "at"), default=("s", "rest"))
 DECEMBER, JANUARY = span("2026-12-01", "2027-01-01"), span("2027-01-01", "2027-02-01")
 
 
@@ -370,6 +370,9 @@ def test_create_takes_over_owner_and_privileges() -> None:
         'GRANT SELECT ("id", "a b") ON TABLE "s"."t_2026" TO PUBLIC',
     ]
     assert create_sql(parent, "t_2026", exists=True) == create_sql(parent, "t_2026")[1:]
+    mine = Parent("s", "t", "at", "date", "me", own=True)
+    assert [len(create_sql(mine, "t_2026", exists)) for exists in (False, True)] == [1, 1]
+    assert create_sql(mine, "t_2026", True) == ['ALTER TABLE "s"."t_2026" OWNER TO "me"']
 
 
 @pytest.mark.parametrize(
