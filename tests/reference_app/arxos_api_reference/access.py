@@ -10,9 +10,8 @@ from typing import Any
 
 from fastapi import Depends, HTTPException, Request, Response
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import RedisError
 
-from .backends import Database, Files
+from .backends import CACHE_AWAY, Database, Files
 from .logs import log, mask
 from .security import ACCESS_SECONDS, REFRESH_SECONDS, Cipher, SecurityError, Tokens, allowed
 from .settings import Settings
@@ -82,7 +81,7 @@ class Call:
                 pipe = self.cache.pipeline()
                 pipe.expire(session, settings.session_seconds).incr(quota).expire(quota, 3600)
                 is_open, used, _ = await pipe.execute()
-        except (RedisError, OSError) as error:
+        except CACHE_AWAY as error:
             log.warning("session and quota were not looked up", extra={"error": type(error).__name__})
             return user
         if not is_open:
@@ -119,7 +118,7 @@ class Call:
         log.getChild("audit").info(event, extra=entry)
         try:
             await self.cache.xadd(_TRAIL, {"entry": json.dumps({"time": time.time(), **entry})}, maxlen=_TRAIL_LENGTH)
-        except (RedisError, OSError) as error:
+        except CACHE_AWAY as error:
             log.warning("the audit trail is in the log only", extra={"error": type(error).__name__})
 
     async def last_events(self, count: int) -> list[dict[str, Any]]:

@@ -13,13 +13,12 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from minio.error import MinioException
 from psycopg.errors import OperationalError, ReadOnlySqlTransaction
-from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from urllib3.exceptions import HTTPError
 
 from . import __version__, api, logs, metrics
 from .access import Services
-from .backends import Database, Files, make_cache
+from .backends import CACHE_AWAY, Database, Files, make_cache
 from .bim import Model
 from .exports import EXPORTS
 from .health import Check, Health
@@ -27,7 +26,7 @@ from .security import Cipher, Tokens
 from .settings import Behaviour, Settings
 
 BODY_LIMIT, UPLOAD_LIMIT = 2 * 1024 * 1024, api.MAXIMUM_UPLOAD + 1024 * 1024  # multipart has a weight of its own
-AWAY = (OperationalError, ReadOnlySqlTransaction, RedisError, MinioException, HTTPError, OSError)  # a backend is
+AWAY = (OperationalError, ReadOnlySqlTransaction, MinioException, HTTPError, *CACHE_AWAY)  # a backend is
 TINY_MODEL: Model = {
     "name": "tiny",
     "walls": [{"id": "W1", "start": (0.0, 0.0), "end": (1.0, 0.0), "height": 2.8, "thickness": 0.2}],

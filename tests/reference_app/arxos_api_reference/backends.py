@@ -12,9 +12,11 @@ from minio import Minio
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.exceptions import RedisClusterException, RedisError
 
 from .settings import Settings
 
+CACHE_AWAY = (RedisError, RedisClusterException, OSError)
 Row = dict[str, Any]
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
 
