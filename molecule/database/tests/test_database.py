@@ -114,8 +114,10 @@ def test_secrets_are_readable_by_their_daemon_only(host: Any) -> None:
     file = host.file("/etc/patroni/config.yml")
     assert (file.user, file.group, file.mode) == ("root", "postgres", 0o640)
     assert (
-        host.file("/var/lib/postgresql/.pgpass_patroni").mode in (0o600, 0o640)
-        or not host.file("/var/lib/postgresql/.pgpass_patroni").exists
+        host.check_output(
+            "find /etc/patroni /var/lib/postgresql -maxdepth 1 \\( -name '.pgpass*' -o -name '*.yml' \\) -perm /027 ! -name dcs.yml"
+        )
+        == ""
     )
     assert host.run("ls -A /etc/postgresql").stdout == "", "the package made a cluster of its own"
 
