@@ -18,8 +18,6 @@ description:
   - Nothing is changed in any table when a table cannot be partitioned so, or has a partition that overlaps what is wanted or lies off the
     calendar; the message names them all. All calendar is UTC.
 author: The arxos.platform maintainers (@arxos)
-extends_documentation_fragment:
-  - community.postgresql.postgres
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
@@ -34,6 +32,44 @@ options:
     description: Database whose tables these are.
     type: str
     required: true
+  login_user:
+    description: Role to connect as. It must own the tables, or be a superuser.
+    type: str
+    default: postgres
+  login_password:
+    description: Password of O(login_user).
+    type: str
+    default: ""
+  login_host:
+    description: Host to connect to; the local socket unless given.
+    type: str
+    default: ""
+  login_unix_socket:
+    description: Directory of the socket, where it is not the usual one.
+    type: str
+    default: ""
+  login_port:
+    description: Port to connect to, which names the socket too.
+    type: int
+    default: 5432
+  ssl_mode:
+    description: How TLS is wanted, as libpq's C(sslmode) has it.
+    type: str
+    choices: [allow, disable, prefer, require, verify-ca, verify-full]
+    default: prefer
+  ca_cert:
+    description: File with the certificates to trust.
+    type: path
+  ssl_cert:
+    description: File with the certificate to show.
+    type: path
+  ssl_key:
+    description: File with the key of O(ssl_cert).
+    type: path
+  connect_params:
+    description: More connection parameters of libpq, which take precedence. A password belongs in O(login_password), where it is not shown.
+    type: dict
+    default: {}
   now:
     description:
       - Moment to take for now, in ISO 8601; without a zone it is UTC. It is there for tests and rehearsals.
@@ -219,13 +255,26 @@ from ansible_collections.community.postgresql.plugins.module_utils import postgr
 
 
 def main() -> None:
-    specification = postgres.postgres_common_argument_spec()
-    specification.update(
-        login_db={"type": "str", "required": True},
-        now={"type": "str"},
-        lock_timeout={"type": "float", "default": 2},
-        lock_tries={"type": "int", "default": 5},
-        tables={
+    specification = {
+        "login_db": {"type": "str", "required": True},
+        "login_user": {"type": "str", "default": "postgres"},
+        "login_password": {"type": "str", "default": "", "no_log": True},
+        "login_host": {"type": "str", "default": ""},
+        "login_unix_socket": {"type": "str", "default": ""},
+        "login_port": {"type": "int", "default": 5432},
+        "ssl_mode": {
+            "type": "str",
+            "default": "prefer",
+            "choices": ["allow", "disable", "prefer", "require", "verify-ca", "verify-full"],
+        },
+        "ca_cert": {"type": "path"},
+        "ssl_cert": {"type": "path"},
+        "ssl_key": {"type": "path", "no_log": False},
+        "connect_params": {"type": "dict", "default": {}},
+        "now": {"type": "str"},
+        "lock_timeout": {"type": "float", "default": 2},
+        "lock_tries": {"type": "int", "default": 5},
+        "tables": {
             "type": "list",
             "elements": "dict",
             "required": True,
@@ -242,7 +291,7 @@ def main() -> None:
                 "default_rows": {"type": "str", "choices": ["refuse", "move"], "default": "refuse"},
             },
         },
-    )
+    }
     module = StrictModule(argument_spec=specification, supports_check_mode=True)
     tables = [_table(given) for given in module.params["tables"]]
     module.refuse(_faults(module.params, tables))
