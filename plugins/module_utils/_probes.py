@@ -313,7 +313,7 @@ def _run(command: list[str], timeout: float, environment: dict[str, str] | None 
 
 
 def _last_line(text: str) -> str:
-    return " ".join(text.strip().splitlines()[-2:])[:300]
+    return " ".join(" ".join(text.strip().splitlines()[-2:]).split())[:300]
 
 
 _MEASURES: dict[str, Callable[[Probe, float], Measure]] = {
