@@ -129,7 +129,10 @@ def is_complete(root: Path, version: str, sha256: str) -> bool:
 
 
 def install(root: Path, version: str, artifact: Path, sha256: str, python: str, run: Run) -> None:
-    """A virtual environment of the wheels in the artifact, without any index. Begins anew where a killed installation left something."""
+    """A virtual environment of the wheels in the artifact, without any index. Begins anew where a killed installation left something.
+
+    The artifact is removed when all is done.
+    """
     if _sha256(artifact) != sha256:
         raise ReleaseError(f"{artifact} has sha256 {_sha256(artifact)}, wanted {sha256}: it is damaged, or it is another one")
     pips = sorted(glob(PIP_WHEELS))
@@ -152,6 +155,7 @@ def install(root: Path, version: str, artifact: Path, sha256: str, python: str, 
     part = home / f"{MARKER}.part"
     part.write_text(json.dumps({"version": version, "sha256": sha256, "installed_at": time.time()}))
     part.replace(home / MARKER)
+    artifact.unlink()
 
 
 def unpack(artifact: Path, version: str, target: Path) -> list[str]:

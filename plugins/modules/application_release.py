@@ -43,7 +43,7 @@ options:
     choices: [present, active, confirmed]
     default: present
   artifact:
-    description: Path of the artifact on the host. Required with O(state=present).
+    description: Path of the artifact on the host, which is removed when the release is installed. Required with O(state=present).
     type: path
   sha256:
     description: Checksum that the artifact must have. Required with O(state=present).

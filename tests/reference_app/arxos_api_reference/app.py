@@ -102,7 +102,7 @@ def make_checks(services: Services, behaviour: Behaviour) -> dict[str, Check]:
     return {
         "database": services.database.check,
         "cache": check_cache,
-        "file_storage": lambda: services.files.check(f"health/{me}"),
+        "file_storage": lambda: services.files.check(f"health/{socket.gethostname()}"),
         "security_services": check_security,
         "export_services": check_exports,
     }

@@ -87,7 +87,7 @@ def test_a_release_is_installed_offline_and_without_its_wheels_left(tmp_path: Pa
     run = Commands()
     root = install(tmp_path, "1.0.0", run)
     assert rel.read_links(root).releases == ["1.0.0"]
-    assert not (root / "releases/1.0.0/.wheels").exists()
+    assert not (root / "releases/1.0.0/.wheels").exists() and not (tmp_path / "1.0.0.tar.gz").exists()
     pip = next(call for call in run.calls if "install" in call)
     assert {"--no-index", "--no-deps"} <= set(pip)
     assert pip[-2:] == ["app==1.0", "lib==2.0"], "pip picks the wheel of the host's Python"
