@@ -69,9 +69,9 @@ def holders() -> list[str]:
     return [name for name in EDGES if f" {ADDRESS}/" in edge(name).run("ip -4 -o address show").stdout]
 
 
-def until(seconds: float, predicate: Any, *arguments: Any) -> float:
-    """Seconds until the predicate held, or a failure."""
-    start = time.monotonic()
+def until(seconds: float, predicate: Any, *arguments: Any, start: float | None = None) -> float:
+    """Seconds until the predicate held, from now or from `start`, or a failure."""
+    start = time.monotonic() if start is None else start
     while not predicate(*arguments):
         assert time.monotonic() - start < seconds, f"{predicate.__name__} did not hold within {seconds} s"
         time.sleep(0.05)
@@ -446,9 +446,10 @@ def test_exactly_one_host_holds_the_address() -> None:
 def test_the_address_leaves_a_host_whose_nginx_is_stopped_and_does_not_flap_back() -> None:
     until(10, serves)
     before = holders()[0]
+    start = time.monotonic()
     edge(before).check_output("systemctl stop nginx.service")
     try:
-        gap = until(5, serves)
+        gap = until(5, serves, start=start)
         after = holders()
         assert len(after) == 1 and after != [before]
     finally:
@@ -461,9 +462,10 @@ def test_the_address_leaves_a_host_whose_nginx_is_stopped_and_does_not_flap_back
 def test_the_address_leaves_a_host_that_dies_and_the_host_comes_back() -> None:
     until(10, serves)
     before = holders()[0]
+    start = time.monotonic()
     subprocess.run(["docker", "kill", f"{LAB}-{before}"], check=True, capture_output=True)
     try:
-        gap = until(5, serves)
+        gap = until(5, serves, start=start)
     finally:
         subprocess.run(["docker", "start", f"{LAB}-{before}"], check=True, capture_output=True)
     until(60, lambda: edge(before).run("systemctl is-active nginx.service keepalived.service && nginx-serves").rc == 0)
