@@ -114,6 +114,7 @@ class Api:
         self.lab = lab
         self.base = f"https://{DOMAIN}"
         self.session = requests.Session()
+        self.session.trust_env = False  # REQUESTS_CA_BUNDLE of the machine would win over the platform's CA
         self.session.verify = str(ca)
 
     def get(self, path: str, **kwargs: Any) -> requests.Response:

@@ -34,6 +34,7 @@ class Client(HttpUser):
     wait_time = constant_throughput(2)
 
     def on_start(self) -> None:
+        self.client.trust_env = False
         self.client.verify = os.environ["ARXOS_CA"]
         self.client.headers.update({"Connection": "close", "Authorization": f"Bearer {os.environ['ARXOS_TOKEN']}"})
 
