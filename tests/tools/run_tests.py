@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import os
 import re
 import shutil
@@ -74,14 +75,24 @@ def environment() -> dict[str, str]:
     return env
 
 
+def end_leftovers(mark: str) -> None:
+    """End what a step left running. Ansible's workers have sessions of their own: killing the group of a playbook does not reach them."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            ours = f"ARXOS_STEP={mark}".encode() in (entry / "environ").read_bytes().split(b"\0")
+            if ours and not (entry / "comm").read_text().startswith(("dockerd", "containerd")):
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
 def call(step: Step) -> tuple[int, str]:
     """Run a step with its log in .lab/logs; returns the exit code (124 when it took too long) and the log's text."""
     log = LOGS / f"{step.name.replace('/', '-').replace(' ', '-')}.log"
+    mark = f"{os.getpid()}-{log.stem}"
     with log.open("wb") as out:
         process = subprocess.Popen(
             step.command,
             cwd=ROOT,
-            env={**environment(), **step.env},
+            env={**environment(), **step.env, "ARXOS_STEP": mark},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -100,6 +111,7 @@ def call(step: Step) -> tuple[int, str]:
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
+            end_leftovers(mark)
     return code, log.read_text(errors="replace")
 
 
