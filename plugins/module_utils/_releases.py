@@ -15,6 +15,7 @@ failed and was taken back, or that was killed and begun again, never loses the r
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ import re
 import shutil
 import tarfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from glob import glob
 from pathlib import Path
@@ -52,6 +53,15 @@ class Status:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@contextlib.contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Waits for whoever is at work in the folder: of a run that was killed, what it had begun on the host goes on to its end."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def check_version(version: str) -> None:

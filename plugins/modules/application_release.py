@@ -106,6 +106,7 @@ removed:
   sample: [0.9.0]
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -140,19 +141,20 @@ def main() -> None:
     os.umask(0o022)
     extra = {}
     try:
-        before = _releases.read_links(root)
         if state != "confirmed":
             _releases.check_version(version)
-        if state == "present":
-            changed = not _releases.is_complete(root, version, given["sha256"])
-            if changed and not module.check_mode:
-                _releases.install(root, version, Path(given["artifact"]), given["sha256"], given["python"], run)
-        elif state == "active":
-            changed = _releases.activate(root, version, module.check_mode)
-        else:
-            extra["removed"] = _releases.confirm(root, given["keep"], module.check_mode)
-            changed = bool(extra["removed"] or before.leaving)
-        after = _releases.read_links(root)
+        with contextlib.nullcontext() if module.check_mode else _releases.locked(root):
+            before = _releases.read_links(root)
+            if state == "present":
+                changed = not _releases.is_complete(root, version, given["sha256"])
+                if changed and not module.check_mode:
+                    _releases.install(root, version, Path(given["artifact"]), given["sha256"], given["python"], run)
+            elif state == "active":
+                changed = _releases.activate(root, version, module.check_mode)
+            else:
+                extra["removed"] = _releases.confirm(root, given["keep"], module.check_mode)
+                changed = bool(extra["removed"] or before.leaving)
+            after = _releases.read_links(root)
     except _releases.ReleaseError as error:
         module.fail_json(msg=str(error))
     except OSError as error:

@@ -48,7 +48,7 @@ class Answer:
 
 
 class Api:
-    """The API of one host. What is sent is a file on the host, so that no secret is an argument of a command."""
+    """The API of one host. What is sent is a file on the host first, so that no shell can spoil it."""
 
     def __init__(self, name: str) -> None:
         self.name = name

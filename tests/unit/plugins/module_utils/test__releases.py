@@ -10,6 +10,7 @@ import io
 import json
 import os
 import tarfile
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -160,6 +161,22 @@ def test_a_live_release_does_not_change_and_another_may_be_replaced(tmp_path: Pa
     with pytest.raises(rel.ReleaseError, match="A release never changes"):
         rel.is_complete(root, "1.0.0", "another")
     assert rel.is_complete(root, "1.0.0", rel.read_links(root).checksums["1.0.0"])
+
+
+def test_two_runs_take_turns(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with rel.locked(tmp_path / "opt"):
+            order.append("second")
+
+    with rel.locked(tmp_path / "opt"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.1)
+        order.append("first")
+    thread.join(5)
+    assert order == ["first", "second"]
 
 
 # ---------------------------------------------------------------- switch
