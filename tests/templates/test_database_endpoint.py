@@ -29,7 +29,7 @@ def test_haproxy(render: Callable[..., str]) -> None:
     ]
     for backend, path in (("leader", "/primary"), ("replicas", "/replica")):
         lines = found[f"backend {backend}"]
-        assert f"http-check send meth GET uri {path}" in lines
+        assert f"http-check send meth OPTIONS uri {path}" in lines
         assert [line.split()[1:5] for line in lines if line.startswith("server ")] == [
             ["db1", "192.0.2.1:5432", "verifyhost", "db1"],
             ["db2", "192.0.2.2:5432", "verifyhost", "db2"],
