@@ -75,18 +75,19 @@ class Call:
             raise HTTPException(401, str(error), {"WWW-Authenticate": "Bearer"}) from error
         user = self.scope["arxos_user"] = User(claims["sub"], claims["role"], claims["sid"])
         settings, now = self.services.settings, int(time.time())
+        exempt = is_exempt(settings.quota_exempt, user.name, self.address)
         session, quota = self._key(user, "session", user.session), self._key(user, "quota", now // 3600)
         try:
             async with asyncio.timeout(3):
                 pipe = self.cache.pipeline()
-                pipe.expire(session, settings.session_seconds).incr(quota).expire(quota, 3600)
+                pipe.expire(session, settings.session_seconds).incrby(quota, 0 if exempt else 1).expire(quota, 3600)
                 is_open, used, _ = await pipe.execute()
         except CACHE_AWAY as error:
             log.warning("session and quota were not looked up", extra={"error": type(error).__name__})
             return user
         if not is_open:
             raise HTTPException(401, "the session is over: log in again", {"WWW-Authenticate": "Bearer"})
-        if not is_exempt(settings.quota_exempt, user.name, self.address):
+        if not exempt:
             self.answer.headers["X-RateLimit-Limit"] = str(settings.quota_per_hour)
             self.answer.headers["X-RateLimit-Remaining"] = str(max(settings.quota_per_hour - used, 0))
             if used > settings.quota_per_hour:
