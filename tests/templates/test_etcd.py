@@ -21,7 +21,7 @@ def environment(text: str) -> dict[str, str]:
 
 
 def test_environment(render: Callable[..., str]) -> None:
-    found = environment(render("etcd", "etcd.env.j2", **GIVEN))
+    found = environment(render("etcd", "etcd.env.j2", **GIVEN) + render("etcd", "etcd-members.env.j2", **GIVEN))
     assert found["ETCD_NAME"] == "host1"
     assert found["ETCD_INITIAL_CLUSTER"] == "host1=https://192.0.2.1:2380,host2=https://192.0.2.2:2380,host3=https://192.0.2.3:2380"
     assert found["ETCDCTL_ENDPOINTS"] == "https://192.0.2.2:2379,https://192.0.2.3:2379"
@@ -61,7 +61,8 @@ def test_join(render: Callable[..., str], tmp_path: Path, data: bool, members: s
     run.mkdir()
     if data:
         (tmp_path / "data" / "member").mkdir(parents=True)
-    environment_file.write_text(render("etcd", "etcd.env.j2", **GIVEN).replace("/var/lib/etcd/arxos", str(tmp_path / "data")))
+    text = render("etcd", "etcd.env.j2", **GIVEN) + render("etcd", "etcd-members.env.j2", **GIVEN)
+    environment_file.write_text(text.replace("/var/lib/etcd/arxos", str(tmp_path / "data")))
     (tmp_path / "etcdctl").write_text(
         "#!/bin/sh\n"
         f'echo "$@" >>{log}\n'

@@ -20,6 +20,8 @@ GIVEN: dict[str, Any] = {
     "postgresql_replication_password": AWKWARD,
     "postgresql_rewind_password": "rewind",
     "postgresql_restapi_password": "restapi",
+    "__postgresql_host": {"stdout": "8000 6"},
+    "ansible_facts": {"virtualization_type": "kvm"},
     "postgresql_clients": [{"databases": ["db"], "users": ["a", "b"], "addresses": ["192.0.2.9"]}],
 }
 
@@ -77,9 +79,49 @@ def test_superuser_has_no_password(render: Callable[..., str]) -> None:
 
 def test_parameters_of_the_inventory_win(render: Callable[..., str]) -> None:
     found = patroni(render, postgresql_parameters={"work_mem": "7MB", "archive_mode": "on"}, postgresql_memory_mb=4096)
-    parameters = found["bootstrap"]["dcs"]["postgresql"]["parameters"]
+    parameters, local = found["bootstrap"]["dcs"]["postgresql"]["parameters"], found["postgresql"]["parameters"]
     assert (parameters["work_mem"], parameters["archive_mode"]) == ("7MB", "on")
-    assert (parameters["shared_buffers"], parameters["effective_cache_size"]) == ("1024MB", "3072MB")
+    assert "work_mem" not in local, "a host's own would be over it"
+    assert (local["shared_buffers"], local["effective_cache_size"]) == ("1024MB", "3072MB")
+
+
+@pytest.mark.parametrize(
+    ("measured", "given", "memory", "workers"),
+    [
+        ("8000 6", {}, ("1500MB", "4500MB", "375MB", "7MB"), (6, 3, 3)),
+        ("64000 48", {}, ("12000MB", "36000MB", "1024MB", "60MB"), (16, 4, 4)),
+        ("1000 1", {}, ("187MB", "562MB", "46MB", "4MB"), (1, 0, 0)),
+        ("8000 6", {"postgresql_memory_mb": 256, "postgresql_processors": 2}, ("64MB", "192MB", "16MB", "4MB"), (2, 1, 1)),
+    ],
+)
+def test_sizes_follow_the_host(
+    render: Callable[..., str], measured: str, given: dict[str, int], memory: tuple[str, ...], workers: tuple[int, ...]
+) -> None:
+    found = patroni(render, __postgresql_host={"stdout": measured}, **given)["postgresql"]["parameters"]
+    names = ("shared_buffers", "effective_cache_size", "maintenance_work_mem", "work_mem")
+    assert tuple(found[name] for name in names) == memory
+    names = ("max_parallel_workers", "max_parallel_workers_per_gather", "max_parallel_maintenance_workers")
+    assert tuple(found[name] for name in names) == workers
+
+
+@pytest.mark.parametrize(
+    ("release", "given", "mode"),
+    [
+        ("debian-12", {}, True),
+        ("debian-13", {}, "quorum"),
+        ("debian-12", {"postgresql_synchronous_mode": False}, False),
+        ("debian-13", {"postgresql_synchronous_mode": False}, False),
+    ],
+)
+def test_synchronous_mode_of_the_release(render: Callable[..., str], release: str, given: dict[str, Any], mode: Any) -> None:
+    assert patroni(render, release, **given)["bootstrap"]["dcs"]["synchronous_mode"] == mode
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("kvm", "automatic"), ("NA", "automatic"), ("docker", "off"), ("lxc", "off")])
+def test_the_watchdog_is_taken_where_it_is_the_hosts_own(render: Callable[..., str], kind: str, mode: str) -> None:
+    facts = {"ansible_facts": {"virtualization_type": kind}}
+    assert patroni(render, **facts)["watchdog"]["mode"] == mode
+    assert ("/dev/watchdog" in render("postgresql", "patroni.service.j2", **facts)) == (mode == "automatic")
 
 
 def test_types_are_those_that_patroni_gives_back(render: Callable[..., str]) -> None:
