@@ -97,12 +97,18 @@ def successors() -> list[str]:
     """The replicas that Patroni lets take over: it notes them some seconds after they have become synchronous."""
     command = f"curl -sS --max-time 5 --cacert /etc/ssl/arxos/ca.crt https://{address(MEMBERS[0])}:8008/cluster"
     answer = server(MEMBERS[0]).run(command)
-    return [member["name"] for member in json.loads(answer.stdout)["members"] if member["role"] == "sync_standby"] if answer.rc == 0 else []
+    members = json.loads(answer.stdout)["members"] if answer.rc == 0 else []
+    return [member["name"] for member in members if member["role"] in ("sync_standby", "quorum_standby")]
+
+
+def quorum() -> bool:
+    """Whether commits wait for whichever replicas are first, as with Debian 13's Patroni, and not for a chosen one."""
+    return local(leaders()[0], "show synchronous_standby_names").startswith("ANY ")
 
 
 def complete() -> bool:
-    """one leader, streaming replicas, and one of them ready to take over"""
-    return len(leaders()) == 1 and len(streams()) == len(MEMBERS) - 1 and len(successors()) == 1
+    """one leader, streaming replicas, and one of them (with a quorum all) ready to take over"""
+    return len(leaders()) == 1 and len(streams()) == len(MEMBERS) - 1 and len(successors()) == (len(MEMBERS) - 1 if quorum() else 1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -184,10 +190,38 @@ def test_postgresql_is_as_it_was_declared(host: Any) -> None:
 # The cluster --------------------------------------------------------------------------------------------------------
 
 
+def test_sizes_follow_the_host(host: Any) -> None:
+    """The inventory gives the memory; processors are counted on the host, and the file of each member is what PostgreSQL runs with."""
+    name = host.check_output("hostname")
+    processors = int(host.check_output("nproc"))
+    wanted = {"shared_buffers": "64MB", "max_parallel_workers": str(min(processors, 16)), "max_worker_processes": "16", "jit": "off"}
+    assert {key: local(name, f"show {key}") for key in wanted} == wanted
+    assert local(name, "select sum(setting::bigint) from pg_settings where name = 'max_slot_wal_keep_size'") == "1024"
+
+
+def test_a_container_leaves_the_watchdog_of_its_machine_alone(host: Any) -> None:
+    assert yaml.safe_load(host.file("/etc/patroni/config.yml").content_string)["watchdog"] == {"mode": "off"}
+    assert host.run("ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q /dev/watchdog").rc == 1
+
+
+def test_members_verify_each_other(host: Any) -> None:
+    name = host.check_output("hostname")
+    if name in leaders():
+        assert local(name, "select count(*) from pg_stat_replication where client_addr is null") == "0"
+    else:
+        connection = local(name, "select conninfo from pg_stat_wal_receiver")
+        assert "sslmode=verify-full" in connection and "sslrootcert=/etc/ssl/arxos/ca.crt" in connection
+    # The pages themselves, not the setting: a page whose sum is wrong would count.
+    assert local(name, "select coalesce(sum(checksum_failures), 0) from pg_stat_database") == "0"
+    assert "Data page checksum version:           1" in host.check_output(
+        f"su postgres -c '/usr/lib/postgresql/*/bin/pg_controldata {local(name, 'show data_directory')}'"
+    )
+
+
 def test_one_leader_and_synchronous_replicas() -> None:
     assert len(leaders()) == 1
     assert sorted(streams()) == sorted(set(MEMBERS) - set(leaders()))
-    assert list(streams().values()).count("sync") == 1
+    assert sorted(streams().values()) == (["quorum", "quorum"] if quorum() else ["async", "sync"])
     assert local(leaders()[0], "show synchronous_commit") == "on"
 
 
