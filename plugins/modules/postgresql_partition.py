@@ -25,8 +25,7 @@ attributes:
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
     support: full
-requirements:
-  - psycopg2 or psycopg 3.1 (C(python3-psycopg2)), PostgreSQL 14 or newer
+extends_documentation_fragment: [arxos.platform.postgresql_connection]
 options:
   login_db:
     description: Database whose tables these are.
@@ -36,40 +35,6 @@ options:
     description: Role to connect as. It must own the tables, or be a superuser.
     type: str
     default: postgres
-  login_password:
-    description: Password of O(login_user).
-    type: str
-    default: ""
-  login_host:
-    description: Host to connect to; the local socket unless given.
-    type: str
-    default: ""
-  login_unix_socket:
-    description: Directory of the socket, where it is not the usual one.
-    type: str
-    default: ""
-  login_port:
-    description: Port to connect to, which names the socket too.
-    type: int
-    default: 5432
-  ssl_mode:
-    description: How TLS is wanted, as libpq's C(sslmode) has it.
-    type: str
-    choices: [allow, disable, prefer, require, verify-ca, verify-full]
-    default: prefer
-  ca_cert:
-    description: File with the certificates to trust.
-    type: path
-  ssl_cert:
-    description: File with the certificate to show.
-    type: path
-  ssl_key:
-    description: File with the key of O(ssl_cert).
-    type: path
-  connect_params:
-    description: More connection parameters of libpq, which take precedence. A password belongs in O(login_password), where it is not shown.
-    type: dict
-    default: {}
   now:
     description:
       - Moment to take for now, in ISO 8601; without a zone it is UTC. It is there for tests and rehearsals.
@@ -250,27 +215,14 @@ from ansible_collections.arxos.platform.plugins.module_utils._partitions import 
     show,
     table_faults,
 )
+from ansible_collections.arxos.platform.plugins.module_utils._postgresql import CONNECTION, session
 from ansible_collections.arxos.platform.plugins.module_utils._strict_module import StrictModule
-from ansible_collections.community.postgresql.plugins.module_utils import postgres
 
 
 def main() -> None:
     specification = {
         "login_db": {"type": "str", "required": True},
-        "login_user": {"type": "str", "default": "postgres"},
-        "login_password": {"type": "str", "default": "", "no_log": True},
-        "login_host": {"type": "str", "default": ""},
-        "login_unix_socket": {"type": "str", "default": ""},
-        "login_port": {"type": "int", "default": 5432},
-        "ssl_mode": {
-            "type": "str",
-            "default": "prefer",
-            "choices": ["allow", "disable", "prefer", "require", "verify-ca", "verify-full"],
-        },
-        "ca_cert": {"type": "path"},
-        "ssl_cert": {"type": "path"},
-        "ssl_key": {"type": "path", "no_log": False},
-        "connect_params": {"type": "dict", "default": {}},
+        **CONNECTION,
         "now": {"type": "str"},
         "lock_timeout": {"type": "float", "default": 2},
         "lock_tries": {"type": "int", "default": 5},
@@ -295,22 +247,13 @@ def main() -> None:
     module = StrictModule(argument_spec=specification, supports_check_mode=True)
     tables = [_table(given) for given in module.params["tables"]]
     module.refuse(_faults(module.params, tables))
-    postgres.ensure_required_libs(module)
-    connection, _error = postgres.connect_to_db(module, postgres.get_conn_params(module, module.params), autocommit=True)
     answer: dict[str, Any] = {"changed": False}
     try:
-        database = Database(
-            connection,
-            connection.cursor(**postgres.pg_cursor_args),
-            postgres.psycopg.Error,
-            module.params["lock_timeout"],
-            module.params["lock_tries"],
-        )
-        failures = _converge(module, database, tables, answer)
+        with session(module) as (connection, cursor, errors):
+            database = Database(connection, cursor, errors, module.params["lock_timeout"], module.params["lock_tries"])
+            failures = _converge(module, database, tables, answer)
     except PartitionError as error:
         module.fail_json(msg=str(error), **answer)
-    finally:
-        connection.close()
     if failures:
         module.fail_json(msg="\n".join(["Some partitions are not as they should be:"] + ["- " + line for line in failures]), **answer)
     module.exit_json(**answer)

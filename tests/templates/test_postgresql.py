@@ -136,8 +136,9 @@ def test_types_are_those_that_patroni_gives_back(render: Callable[..., str]) -> 
 
 
 def test_objects_of_the_schema(render: Callable[..., str]) -> None:
-    tables = yaml.safe_load((ROOT / "playbooks/group_vars/database/postgresql_schema.yml").read_text())["postgresql_schema_tables"]
-    objects = yaml.safe_load(render("postgresql_schema", "objects.yml.j2", postgresql_schema_tables=tables))
+    wanted = yaml.safe_load((ROOT / "playbooks/group_vars/database/postgresql_schema.yml").read_text())
+    tables, roles = wanted["postgresql_schema_tables"], wanted["postgresql_schema_roles"]
+    objects = yaml.safe_load(render("postgresql_schema", "objects.yml.j2", postgresql_schema_roles=roles, postgresql_schema_tables=tables))
     names = [item["name"] for item in objects]
     assert len(set(names)) == len(names)
     assert all(set(item) == {"name", "exists", "create"} and item["exists"] and item["create"] for item in objects)

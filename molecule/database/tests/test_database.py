@@ -236,8 +236,10 @@ def test_roles_have_no_more_than_they_need() -> None:
     )
     assert local(leaders()[0], query).splitlines() == [
         "arxos_application|f|f|f|f|t",
+        "arxos_backup|f|f|f|f|t",
+        "arxos_monitoring|f|f|f|f|t",
         "arxos_owner|f|f|f|f|t",
-        "arxos_readonly|f|f|f|f|f",
+        "arxos_readonly|f|f|f|f|t",
         "postgres|t|t|t|t|t",
         "replicator|f|f|f|t|t",
         "rewinder|f|f|f|f|t",
