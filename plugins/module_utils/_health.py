@@ -24,6 +24,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "tcp": ("host", "port"),
     "tls": ("host", "port"),
     "systemd": ("unit",),
+    "failed_units": (),
+    "metrics": ("path",),
     "disk": ("path",),
     "postgresql": (),
     "redis": ("host", "port"),
@@ -33,6 +35,8 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "tcp": (),
     "tls": ("min_days",) + _TLS,
     "systemd": (),
+    "failed_units": (),
+    "metrics": ("max_age_hours",),
     "disk": ("min_free_percent", "min_free_mb"),
     "postgresql": (
         "host",
@@ -53,6 +57,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
 RANGES: dict[str, tuple[float, float]] = {
     "port": (1, 65535),
     "min_days": (0, 36500),
+    "max_age_hours": (0, float("inf")),
     "min_free_percent": (0, 100),
     "min_free_mb": (0, float("inf")),
     "max_lag_bytes": (0, float("inf")),
@@ -243,6 +248,27 @@ def judge_systemd(probe: Probe, measure: Measure) -> list[str]:
     return [f"unit is {measure['active_state']} ({measure['sub_state']}, result {measure['result']}), wanted active"]
 
 
+def judge_failed_units(probe: Probe, measure: Measure) -> list[str]:
+    return [f"{', '.join(measure['units'])} failed"] if measure["units"] else []
+
+
+def judge_metrics(probe: Probe, measure: Measure) -> list[str]:
+    """Timers say C(<thing>_success) and C(<thing>_last_success_timestamp_seconds)."""
+    problems, oldest = [], probe.get("max_age_hours")
+    for name, value in measure["values"].items():
+        thing, _, what = name.partition("_last_success_")
+        if name.endswith("_success") and value != 1:
+            problems.append(f"{name} is {value:g}, wanted 1")
+        elif what == "timestamp_seconds" and oldest is not None:
+            hours = (measure["now"] - value) / 3600
+            if hours > oldest:
+                when = f"was {hours:.1f} hours ago" if value else "never was"
+                problems.append(f"the last success of {thing} {when}, wanted at most {oldest:g} hours")
+    if not measure["values"]:
+        problems.append(f"nothing is recorded in {probe['path']}")
+    return problems
+
+
 def judge_disk(probe: Probe, measure: Measure) -> list[str]:
     problems = []
     percent, megabytes = probe.get("min_free_percent"), probe.get("min_free_mb")
@@ -290,6 +316,8 @@ _JUDGES: dict[str, Callable[[Probe, Measure], list[str]]] = {
     "tcp": lambda probe, measure: [],
     "tls": judge_tls,
     "systemd": judge_systemd,
+    "failed_units": judge_failed_units,
+    "metrics": judge_metrics,
     "disk": judge_disk,
     "postgresql": judge_postgresql,
     "redis": judge_redis,

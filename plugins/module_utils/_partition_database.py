@@ -141,14 +141,20 @@ class _Refused(Exception):
 
 
 class Database:
-    """One session. C(connection) is psycopg's in autocommit, whose rows are had by name; C(errors) is psycopg's class of errors."""
+    """One session. C(connection) is psycopg's in autocommit, whose rows are had by name; C(errors) is psycopg's class of errors.
 
-    def __init__(self, connection: Any, cursor: Any, errors: type[Exception], lock_timeout: float, lock_tries: int) -> None:
+    Raises PartitionError on a server that is too old, and on a replica unless it is only read.
+    """
+
+    def __init__(
+        self, connection: Any, cursor: Any, errors: type[Exception], lock_timeout: float, lock_tries: int, reading: bool = False
+    ) -> None:
         self._connection, self._cursor, self._errors, self._tries = connection, cursor, errors, lock_tries
         self.query_seconds = 0.0
         row = self._rows(_OPEN, {"lock_timeout": f"{max(1, round(lock_timeout * 1000))}ms"})[0]
         self.clock: str = row["clock"]
-        if row["in_recovery"]:
+        self.in_recovery: bool = row["in_recovery"]
+        if self.in_recovery and not reading:
             raise PartitionError("this server is a replica, which takes no changes; run on the primary")
         if row["version"] < 140000:
             raise PartitionError(f"PostgreSQL 14 or newer is needed, this is {row['version'] // 10000}")
@@ -180,6 +186,14 @@ class Database:
             if entry is not None:
                 entry.partitions.sort(key=order)
         return [entry or Found(0, "", "") for entry in found], [faults[position] for position in sorted(faults)]
+
+    def count_default(self, entry: Found) -> tuple[int, str, str]:
+        """How many rows the default partition holds, and the first and last value of the key among them."""
+        if entry.default is None:
+            return 0, "", ""
+        column, table = quote(entry.column), quote(entry.default.schema, entry.default.name)
+        row = self._rows(f"SELECT count(*) AS rows, min({column})::text AS first, max({column})::text AS last FROM {table}")[0]
+        return row["rows"], row["first"] or "", row["last"] or ""
 
     def jobs(self, plans: Sequence[Plan], found: Sequence[Found]) -> tuple[list[Job], list[str]]:
         """A job for each partition that is to be made, and the faults that stand in the way."""

@@ -143,6 +143,15 @@ def fits(window: Window, interval: str) -> bool:
     return floor(window.lower, interval) == window.lower and step(window.lower, interval, 1) == window.upper
 
 
+def ahead(now: datetime, interval: str, partitions: list[Partition], most: int = 1000) -> int:
+    """How many intervals after the present one have a partition without a hole before them; -1 where the present one has none."""
+    covered = [partition.window for partition in partitions if partition.window is not None and not partition.pending]
+    count, place = -1, floor(now, interval)
+    while count < most and any(window.lower <= place and step(place, interval, 1) <= window.upper for window in covered):
+        count, place = count + 1, step(place, interval, 1)
+    return count
+
+
 def partition_name(table: str, interval: str, start: datetime) -> str:
     """C(table_2026_01_31), C(table_2026_w05) (ISO year and week), C(table_2026_01) or C(table_2026)."""
     if interval == "week":

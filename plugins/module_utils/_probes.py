@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import pwd
+import re
 import socket
 import ssl
 import subprocess
@@ -17,12 +18,14 @@ import threading
 import time
 from datetime import datetime, timezone
 from functools import partial
+from glob import glob
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from ansible_collections.arxos.platform.plugins.module_utils._health import Measure, Probe, ProbeError, Result, judge
 
 BODY_LIMIT = 1 << 20
+_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*(?:\{.*\})?)\s+([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?:\s+-?\d+)?\s*$")
 
 # latest_end_lsn is what the primary last said it has written: receive_lsn alone stands still when the stream does.
 _REPLICATION = """
@@ -219,6 +222,23 @@ def measure_units(units: list[str], timeout: float) -> dict[str, Measure | Probe
     return found
 
 
+def measure_failed_units(probe: Probe, timeout: float) -> Measure:
+    answer = _run(["systemctl", "list-units", "--failed", "--plain", "--no-legend", "--full"], timeout)
+    return {"units": sorted(line.split()[0] for line in answer.splitlines() if line.strip())}
+
+
+def measure_metrics(probe: Probe, timeout: float) -> Measure:
+    """What files for node-exporter's collector hold, by name and labels."""
+    values: dict[str, float] = {}
+    for path in sorted(glob(probe["path"])):
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                found = _SAMPLE.match(line)
+                if found:
+                    values[found.group(1)] = float(found.group(2))
+    return {"values": values, "now": time.time()}
+
+
 def measure_disk(probe: Probe, timeout: float) -> Measure:
     found = os.statvfs(probe["path"])
     usable = found.f_blocks - found.f_bfree + found.f_bavail
@@ -320,6 +340,8 @@ _MEASURES: dict[str, Callable[[Probe, float], Measure]] = {
     "http": measure_http,
     "tcp": measure_tcp,
     "tls": measure_tls,
+    "failed_units": measure_failed_units,
+    "metrics": measure_metrics,
     "disk": measure_disk,
     "postgresql": measure_postgresql,
     "redis": measure_redis,

@@ -35,7 +35,7 @@ SELECT r.rolname::text AS name, r.rolpassword AS password,
  WHERE r.rolname = ANY (%(names)s)
 """
 
-# Neither a slow nor a failing statement may be written down with the verifier in it; pgaudit leaves it out by itself.
+# Neither a slow nor a failing statement may be written down with the verifier in it, nor kept among the statistics.
 QUIET = """
 SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';
 SET log_min_duration_sample = -1; SET pg_stat_statements.track_utility = off

@@ -52,12 +52,15 @@ options:
           - V(tcp) opens a connection.
           - V(tls) makes a handshake, verifies the certificate and judges the days that it has left.
           - V(systemd) wants the unit to be active. All units of a call are asked for at once.
+          - V(failed_units) wants that no unit of the host has failed.
+          - V(metrics) judges what timers left behind for node-exporter - whether C(*_success) is 1, and the age of
+            C(*_last_success_timestamp_seconds).
           - V(disk) judges the free space that an unprivileged user has.
           - V(postgresql) judges the role and the replication lag. Without O(probes[].host) it asks over the local socket, as the
             operating system user O(probes[].user) when it runs as root.
           - V(redis) sends C(PING), or judges C(CLUSTER INFO) when O(probes[].slots) or O(probes[].nodes) is given.
         type: str
-        choices: [http, tcp, tls, systemd, disk, postgresql, redis]
+        choices: [http, tcp, tls, systemd, failed_units, metrics, disk, postgresql, redis]
         required: true
       url:
         description: URL of a V(http) probe.
@@ -117,8 +120,11 @@ options:
         description: Unit of a V(systemd) probe, with its suffix.
         type: str
       path:
-        description: A path on the file system of a V(disk) probe.
+        description: A path on the file system of a V(disk) probe, or the file of a V(metrics) probe, which may be a pattern of the shell's.
         type: path
+      max_age_hours:
+        description: How long ago the last success in the file of a V(metrics) probe may be.
+        type: float
       min_free_percent:
         description: Free space that is wanted, in percent of what is usable.
         type: float
@@ -219,7 +225,11 @@ from ansible_collections.arxos.platform.plugins.module_utils._strict_module impo
 
 PROBE = {
     "name": {"type": "str", "required": True},
-    "type": {"type": "str", "required": True, "choices": ["http", "tcp", "tls", "systemd", "disk", "postgresql", "redis"]},
+    "type": {
+        "type": "str",
+        "required": True,
+        "choices": ["http", "tcp", "tls", "systemd", "failed_units", "metrics", "disk", "postgresql", "redis"],
+    },
     "url": {"type": "str"},
     "method": {"type": "str"},
     "status": {"type": "list", "elements": "int"},
@@ -238,6 +248,7 @@ PROBE = {
     "min_days": {"type": "int"},
     "unit": {"type": "str"},
     "path": {"type": "path"},
+    "max_age_hours": {"type": "float"},
     "min_free_percent": {"type": "float"},
     "min_free_mb": {"type": "int"},
     "database": {"type": "str"},

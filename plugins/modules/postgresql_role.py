@@ -153,8 +153,9 @@ def _converge(module: StrictModule, opened: Session, roles: list[_roles.Role]) -
     wanted = {role.name: _roles.statements(role, found.get(role.name), os.urandom) for role in roles}
     due = [role for role in roles if wanted[role.name]]
     if due and not module.check_mode:
-        opened.cursor.execute(_roles.QUIET)
-        opened.cursor.execute(";\n".join(statement for role in due for statement in wanted[role.name]))
+        # One statement a call: pgaudit leaves a password out of a statement, but not out of a script of many.
+        for statement in [_roles.QUIET, "BEGIN", *(statement for role in due for statement in wanted[role.name]), "COMMIT"]:
+            opened.cursor.execute(statement)
     before = {role.name: _roles.shown(found.get(role.name), _word(found.get(role.name))) for role in due}
     after = {
         role.name: _roles.shown(role, "another" if any("PASSWORD '" in text for text in wanted[role.name]) else _word(role)) for role in due

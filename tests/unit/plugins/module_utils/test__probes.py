@@ -68,6 +68,42 @@ def test_units_of_one_look_are_asked_for_once(monkeypatch: pytest.MonkeyPatch) -
     assert len(calls) == 1
 
 
+OUTCOME = """# HELP arxos_x_success Whether.
+# TYPE arxos_x_success gauge
+arxos_x_success {success}
+arxos_x_last_success_timestamp_seconds {at:.15g}
+arxos_x_ahead{{table="a b}} c"}} -1 1700000000
+arxos_x_broken NaN
+nonsense
+"""
+
+
+@pytest.mark.parametrize(
+    ("success", "age_hours", "problems"),
+    [
+        (1, 1, []),
+        (0, 1, ["arxos_x_success is 0, wanted 1"]),
+        (1, 30, ["the last success of arxos_x was 30.0 hours ago, wanted at most 26 hours"]),
+        (0, None, ["arxos_x_success is 0, wanted 1", "the last success of arxos_x never was, wanted at most 26 hours"]),
+    ],
+)
+def test_metrics(tmp_path: Path, success: int, age_hours: float | None, problems: list[str]) -> None:
+    at = 0.0 if age_hours is None else time.time() - 3600 * age_hours
+    (tmp_path / "arxos_x.prom").write_text(OUTCOME.format(success=success, at=at))
+    (tmp_path / "other.prom").write_text("other_success 0\n")
+    [result] = _probes.look([{"name": "x", "type": "metrics", "path": str(tmp_path / "arxos_*.prom"), "max_age_hours": 26}], 5)
+    assert result.problems == problems
+    assert result.measured["values"]['arxos_x_ahead{table="a b} c"}'] == -1
+    assert len(result.measured["values"]) == 3
+    [any_age] = _probes.look([{"name": "x", "type": "metrics", "path": str(tmp_path / "arxos_x.prom")}], 5)
+    assert any_age.healthy == (success == 1)
+
+
+def test_metrics_that_are_not_there(tmp_path: Path) -> None:
+    [result] = _probes.look([{"name": "x", "type": "metrics", "path": str(tmp_path / "none")}], 5)
+    assert result.problems == [f"nothing is recorded in {tmp_path / 'none'}"]
+
+
 def test_missing_command() -> None:
     with pytest.raises(_probes.ProbeError, match="arxos-no-such-command is not installed"):
         _probes._run(["arxos-no-such-command"], 1)

@@ -1,0 +1,141 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The platform on one screen, from what health_check and application_release_info said of each host. Nothing is asked here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+Look = dict[str, Any]  # host, tiers, health (results by health_check, or nothing where the host was not reached), release
+_LABELS = re.compile(r'table="((?:[^"\\]|\\.)*)"')
+
+
+def screen(looks: Sequence[Look], now: float) -> dict[str, list[str]]:
+    """C(lines) to show, and what is C(red) among it, a line each. C(now) is seconds since 1970."""
+    red = [
+        f"{look['host']}: {reason}" for look in looks if not look.get("health") for reason in [look.get("why") or "it cannot be reached"]
+    ]
+    for look in looks:
+        for result in look.get("health") or []:
+            if not result["healthy"]:
+                red.append(f"{look['host']}: {result['name']}: {'; '.join(result['problems'])}")
+    lines = []
+    for tier, tell in (("edge", _plain), ("app", _app), ("database", _database), ("cache", _cache), ("storage", _plain)):
+        hosts = [look for look in looks if tier in look["tiers"]]
+        if hosts:
+            head, *more = tell(hosts)
+            lines += [f"{tier:<10}{head}", *(f"{'':<10}{line}" for line in more)]
+    lines += [f"{label:<10}{text}" for label, text in (("timers", _timers(looks, now)), ("certs", _certificates(looks))) if text]
+    return {"lines": lines, "red": red}
+
+
+def _measures(look: Look, kind: str, name: str = "") -> list[dict[str, Any]]:
+    """What a host's probes of a type measured, those with this name where one is given."""
+    return [
+        result["measured"]
+        for result in look.get("health") or []
+        if result["type"] == kind and name in ("", result["name"]) and result["measured"]
+    ]
+
+
+def _mark(look: Look) -> str:
+    """A host and how it is, in a word."""
+    if not look.get("health"):
+        return f"{look['host']} DOWN"
+    bad = [result for result in look["health"] if not result["healthy"]]
+    return f"{look['host']} {'RED' if bad else 'ok'}"
+
+
+def _plain(hosts: Sequence[Look]) -> list[str]:
+    return [", ".join(map(_mark, hosts))]
+
+
+def _app(hosts: Sequence[Look]) -> list[str]:
+    def release(look: Look) -> str:
+        found = look.get("release") or {}
+        live = found.get("running") or "nothing runs"
+        return f" {live}{' (switching from ' + found['leaving'] + ')' if found.get('leaving') else ''}" if look.get("health") else ""
+
+    return [", ".join(_mark(look) + release(look) for look in hosts)]
+
+
+def _database(hosts: Sequence[Look]) -> list[str]:
+    lines = [", ".join(map(_mark, hosts))]
+    clusters = [measured["json"] for look in hosts for measured in _measures(look, "http", "cluster") if measured.get("json")]
+    if clusters:
+        members = sorted(clusters[0].get("members", []), key=lambda member: (member.get("role") != "leader", member.get("name", "")))
+        lines.append("PostgreSQL: " + ", ".join(map(_member, members)))
+        if clusters[0].get("pause"):
+            lines.append("Patroni is PAUSED: no failover")
+    else:
+        lines.append("PostgreSQL: no member answers")
+    healthy = sum(measured.get("status") == 200 for look in hosts for measured in _measures(look, "http", "etcd"))
+    lines.append(f"etcd: {healthy} of {len(hosts)} healthy")
+    values = next((values for look in hosts for values in [_values(look)] if values.get("arxos_partitions_leader") == 1), {})
+    ahead = [
+        f"{found.group(1)} {value:g} of {values.get(name.replace('_ahead{', '_wanted{'), 0):g}"
+        for name, value in values.items()
+        for found in [_LABELS.search(name)]
+        if name.startswith("arxos_partitions_ahead{") and found
+    ]
+    outside = sum(value for name, value in values.items() if name.startswith("arxos_partitions_default_rows{"))
+    lines.append(f"partitions ahead: {', '.join(ahead) or 'not known'}" + (f", {outside:g} rows outside" if outside else ""))
+    return lines
+
+
+def _member(member: dict[str, Any]) -> str:
+    role = {"sync_standby": "synchronous", "quorum_standby": "quorum"}.get(member.get("role", ""), member.get("role", "?"))
+    text = f"{member.get('name')} {role}"
+    if member.get("state") not in ("running", "streaming"):
+        text += f" ({member.get('state')})"
+    if role != "leader":
+        text += f" lag {_size(member.get('lag'))}"
+    return text
+
+
+def _size(count: Any) -> str:
+    if not isinstance(count, int):
+        return "unknown"
+    return f"{count} B" if count < 1024 else f"{count / 1024:.0f} KiB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"
+
+
+def _cache(hosts: Sequence[Look]) -> list[str]:
+    nodes = [measured for look in hosts for measured in _measures(look, "redis") if "cluster_slots_ok" in measured]
+    said = sorted({(node["cluster_state"], node["cluster_slots_ok"], node["cluster_known_nodes"]) for node in nodes})
+    slots = " / ".join(f"state {state}, {ok} of 16384 slots, {known} nodes" for state, ok, known in said) or "no instance answers"
+    return [", ".join(map(_mark, hosts)), f"Redis: {slots}"]
+
+
+def _values(look: Look) -> dict[str, float]:
+    return {name: value for measured in _measures(look, "metrics") for name, value in measured["values"].items()}
+
+
+def _timers(looks: Sequence[Look], now: float) -> str:
+    """The last success of each thing that a timer does, the oldest of all hosts for what each does, the newest for what one does for all."""
+    found: dict[str, list[float]] = {}
+    for look in looks:
+        for name, value in _values(look).items():
+            thing, _, what = name.partition("_last_success_timestamp_seconds")
+            if what == "" and thing != name:
+                found.setdefault(thing.removeprefix("arxos_"), []).append(value)
+    return ", ".join(f"{thing} {_ago(now - max(times)) if max(times) else 'never'}" for thing, times in sorted(found.items()))
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{max(0, seconds):.0f} s ago"
+
+
+def _certificates(looks: Sequence[Look]) -> str:
+    """The host of each tier whose certificate ends first."""
+    shortest: dict[str, tuple[float, str]] = {}
+    for look in looks:
+        for measured in _measures(look, "tls"):
+            tier = look["tiers"][0] if look["tiers"] else "?"
+            shortest[tier] = min(shortest.get(tier, (float("inf"), "")), (measured["days_left"], look["host"]))
+    return ", ".join(f"{tier} {days:.0f} d" for tier, (days, _host) in shortest.items())

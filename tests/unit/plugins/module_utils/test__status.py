@@ -1,0 +1,121 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One screen for an operator: what is fine is short, what is not is said, and a host that is down takes nothing else with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.arxos.platform.plugins.filter.status import FilterModule
+from ansible_collections.arxos.platform.plugins.module_utils import _status as subject
+
+NOW = 1_000_000.0
+CLUSTER = {
+    "members": [
+        {"name": "database2", "role": "sync_standby", "state": "streaming", "lag": 0},
+        {"name": "database1", "role": "leader", "state": "running", "timeline": 3},
+        {"name": "database3", "role": "replica", "state": "stopped", "lag": "unknown"},
+    ]
+}
+
+
+def probe(kind: str, name: str, measured: dict[str, Any], *problems: str) -> dict[str, Any]:
+    return {"name": name, "type": kind, "healthy": not problems, "measured": measured, "problems": list(problems), "seconds": 0.1}
+
+
+def look(host: str, tier: str, *health: dict[str, Any], **given: Any) -> dict[str, Any]:
+    return {"host": host, "tiers": [tier], "health": list(health), "release": {}, "why": "", **given}
+
+
+def database(host: str, leader: int, **values: float) -> dict[str, Any]:
+    figures = {
+        "arxos_partitions_leader": leader,
+        'arxos_partitions_ahead{table="s.t"}': 3,
+        'arxos_partitions_wanted{table="s.t"}': 4,
+        "arxos_partitions_last_success_timestamp_seconds": NOW - 7200,
+        **values,
+    }
+    return look(
+        host,
+        "database",
+        probe("http", "cluster", {"status": 200, "json": CLUSTER}),
+        probe("http", "etcd", {"status": 200, "json": {}}),
+        probe("tls", "certificate", {"days_left": 100.4}),
+        probe("metrics", "timers", {"values": figures, "now": NOW}),
+    )
+
+
+def test_a_platform_that_is_well() -> None:
+    screen = subject.screen(
+        [
+            look("edge1", "edge", probe("systemd", "nginx", {})),
+            look("app1", "app", probe("tls", "certificate", {"days_left": 30.0}), release={"running": "1.1.0", "leaving": ""}),
+            look("app2", "app", probe("tls", "certificate", {"days_left": 20.6}), release={"running": "1.0.0", "leaving": "1.0.0"}),
+            database("database1", 1),
+            database("database2", 0),
+            look("cache1", "cache", probe("redis", "r", {"cluster_state": "ok", "cluster_slots_ok": 16384, "cluster_known_nodes": 6})),
+        ],
+        NOW,
+    )
+    assert screen == {
+        "lines": [
+            "edge      edge1 ok",
+            "app       app1 ok 1.1.0, app2 ok 1.0.0 (switching from 1.0.0)",
+            "database  database1 ok, database2 ok",
+            "          PostgreSQL: database1 leader, database2 synchronous lag 0 B, database3 replica (stopped) lag unknown",
+            "          etcd: 2 of 2 healthy",
+            "          partitions ahead: s.t 3 of 4",
+            "cache     cache1 ok",
+            "          Redis: state ok, 16384 of 16384 slots, 6 nodes",
+            "timers    partitions 2 h ago",
+            "certs     app 21 d, database 100 d",
+        ],
+        "red": [],
+    }
+
+
+def test_hosts_that_are_down_and_what_is_unhealthy_are_red() -> None:
+    screen = subject.screen(
+        [
+            look("app1", "app"),
+            look("app2", "app", why="no python3 there"),
+            look("database1", "database", probe("systemd", "patroni", {}, "unit is failed", "wanted active")),
+            look("cache1", "cache", probe("redis", "r", {}, "no answer")),
+        ],
+        NOW,
+    )
+    assert screen["red"] == [
+        "app1: it cannot be reached",
+        "app2: no python3 there",
+        "database1: patroni: unit is failed; wanted active",
+        "cache1: r: no answer",
+    ]
+    assert "app       app1 DOWN, app2 DOWN" in screen["lines"]
+    assert "database  database1 RED" in screen["lines"]
+    for line in ("PostgreSQL: no member answers", "etcd: 0 of 1 healthy", "partitions ahead: not known", "Redis: no instance answers"):
+        assert f"          {line}" in screen["lines"]
+
+
+def test_rows_outside_partitions_a_pause_and_what_never_succeeded_are_said() -> None:
+    host = database("database1", 1, **{'arxos_partitions_default_rows{table="s.t"}': 7, "arxos_backup_last_success_timestamp_seconds": 0})
+    host["health"][0]["measured"]["json"] = {**CLUSTER, "pause": True}
+    lines = subject.screen([host], NOW)["lines"]
+    assert "          partitions ahead: s.t 3 of 4, 7 rows outside" in lines
+    assert "          Patroni is PAUSED: no failover" in lines
+    assert "timers    backup never, partitions 2 h ago" in lines
+
+
+def test_times_and_sizes_are_for_people() -> None:
+    assert [subject._ago(seconds) for seconds in (-3, 59, 150, 7200, 3 * 86400)] == [
+        "0 s ago",
+        "59 s ago",
+        "2 min ago",
+        "2 h ago",
+        "3 d ago",
+    ]
+    assert [subject._size(count) for count in (5, 2048, 3 << 20, "unknown", None)] == ["5 B", "2 KiB", "3.0 MiB", "unknown", "unknown"]
+
+
+def test_the_filter_takes_the_clock() -> None:
+    assert FilterModule().filters()["status_screen"]([look("edge1", "edge")])["red"] == ["edge1: it cannot be reached"]
