@@ -1,0 +1,330 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Which way back a database has, how long it takes, what it drops, and why it is refused. Pure: what the hosts are is handed in.
+
+There are two rungs. C(guard) opens the standby that is held at the release's restore point and costs the same whatever the size is. C(backup)
+restores the newest backup before the target and replays the archive up to it; it costs as much as there is to read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+MIB = 1 << 20
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?")
+
+# Until this platform has measured its own: taken in the lab, two cores, 2026-11. A finished rollback leaves what it measured on the hosts.
+RATES = {
+    "guard_seconds": 60.0,  # from the fence to a whole cluster
+    "backup_seconds": 75.0,  # the same for the other rung, without what depends on the size
+    "restore_mib_per_second": 200.0,
+    "replay_mib_per_second": 30.0,
+}
+
+
+class RollbackError(Exception):
+    """What is wrong with the request, for people."""
+
+
+@dataclass
+class Plan:
+    """What a rollback will do. C(refusals) is empty when it may."""
+
+    to: str
+    rung: str = ""
+    point: dict[str, Any] = field(default_factory=dict)
+    leader: str = ""
+    open_on: str = ""
+    timeline: int = 0
+    backup: str = ""
+    estimate_seconds: float = 0.0
+    budget_seconds: float = 0.0
+    sizes: dict[str, float] = field(default_factory=dict)
+    loss: dict[str, Any] = field(default_factory=dict)
+    statement: str = ""
+    refusals: list[str] = field(default_factory=list)
+
+
+def parse_lsn(text: str) -> int:
+    """Bytes since the beginning of the WAL. Raises RollbackError."""
+    match = re.fullmatch(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})", text or "")
+    if not match:
+        raise RollbackError(f"{text!r} is no place in the WAL")
+    return int(match[1], 16) << 32 | int(match[2], 16)
+
+
+def parse_time(text: str) -> datetime:
+    """A moment in ISO 8601; without a zone it is UTC. Raises RollbackError."""
+    if not TIME.fullmatch(text or ""):
+        raise RollbackError(f"{text!r} is no time: write it as 2026-12-31T23:59:59Z")
+    text = text.replace("Z", "+00:00")
+    if re.search(r"[+-]\d\d$", text) and ":" in text:
+        text += ":00"
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+
+
+def name_faults(name: str) -> list[str]:
+    """Why this cannot be the name of a restore point."""
+    if NAME.fullmatch(name or ""):
+        return []
+    return [f"name is {name!r}, wanted at most 40 letters, digits, dots, dashes and underscores"]
+
+
+def point_label(name: str, moment: datetime) -> str:
+    """What the point is called in the WAL: PostgreSQL stops at the first of a name, so no two may share one."""
+    return f"{name}@{moment.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}"
+
+
+def on_this_history(timeline: int, lsn: int, history: Iterable[tuple[int, int]], current: int) -> bool:
+    """Whether a place on C(timeline) is in the past of C(current). C(history) has where its ancestors were left, as their history file does."""
+    if timeline == current:
+        return True
+    return any(timeline == parent and lsn <= left for parent, left in history)
+
+
+def choose_backup(
+    backups: Iterable[Mapping[str, Any]], *, lsn: int | None, moment: datetime | None, history: Iterable[tuple[int, int]], current: int
+) -> Mapping[str, Any] | None:
+    """The newest backup that was complete before the target and lies on the history that leads to it.
+
+    C(backups) are those that M(arxos.platform.pgbackrest) tells. For a named target pgBackRest itself picks the newest of all, which has gone past it.
+    """
+    fit = []
+    for backup in backups:
+        if backup["page_errors"]:
+            continue
+        end = parse_lsn(backup["lsn_stop"])
+        timeline = int(backup["wal_start"][:8], 16)
+        before = end <= lsn if lsn is not None else moment is not None and parse_time(backup["stopped_at"]) <= moment
+        if before and on_this_history(timeline, end, history, current):
+            fit.append((end, backup))
+    return max(fit, key=lambda pair: pair[0])[1] if fit else None
+
+
+def lost(point: Mapping[str, Any], leader: Mapping[str, Any]) -> dict[str, Any]:
+    """What was written since the point: bytes of WAL, seconds, transactions, rows. A figure that cannot be known is None."""
+    since = parse_time(point["created_at"])
+    found: dict[str, Any] = {
+        "since": point["created_at"],
+        "seconds": max(0, round((parse_time(leader["clock"]) - since).total_seconds())),
+        "bytes": None,
+        "transactions": None,
+        "rows": None,
+    }
+    if point.get("lsn"):
+        found["bytes"] = parse_lsn(leader["lsn"]) - parse_lsn(point["lsn"])
+    if point.get("xid") is not None:
+        # The xid is that of the transaction that recorded the point.
+        found["transactions"] = max(0, int(leader["xid"]) - int(point["xid"]) - 1)
+    before = point.get("rows")
+    # Counters start anew with a new leader and after a crash: less than there was means that nobody knows.
+    if before is not None and point.get("counted_on") == leader.get("counted_on"):
+        rows = {
+            kind: sum(db.get(kind, 0) for db in leader["rows"].values()) - sum(db.get(kind, 0) for db in before.values()) for kind in _KINDS
+        }
+        found["rows"] = rows if min(rows.values()) >= 0 else None
+    return found
+
+
+_KINDS = ("inserted", "updated", "deleted")
+
+
+def loss_text(loss: Mapping[str, Any]) -> str:
+    """The loss in one sentence."""
+    parts = [f"all writes since {loss['since']} ({_duration(loss['seconds'])})"]
+    if loss["transactions"] is not None:
+        parts.append(f"{loss['transactions']} transactions")
+    if loss["rows"] is not None:
+        parts.append("rows " + ", ".join(f"{loss['rows'][kind]} {kind}" for kind in _KINDS))
+    parts.append(f"{loss['bytes']} bytes of WAL" if loss["bytes"] is not None else "an unknown amount of WAL")
+    return "; ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def estimate(rung: str, sizes: Mapping[str, float], rates: Mapping[str, float]) -> float:
+    """Seconds from the fence to a whole cluster. C(sizes) has C(restore_mib) and C(replay_mib)."""
+    known = {**RATES, **rates}
+    if rung == "guard":
+        return known["guard_seconds"]
+    return (
+        known["backup_seconds"]
+        + sizes["restore_mib"] / known["restore_mib_per_second"]
+        + sizes["replay_mib"] / known["replay_mib_per_second"]
+    )
+
+
+def plan(
+    to: str,
+    members: Mapping[str, Mapping[str, Any]],
+    backups: Iterable[Mapping[str, Any]],
+    *,
+    budget_seconds: float,
+    consent: bool = False,
+    rung: str = "",
+) -> dict[str, Any]:
+    """The way back to C(to), a release (the name of its restore point) or a time.
+
+    C(members) is what M(arxos.platform.postgresql_rollback_info) says of every host; C(rung) forces one. Raises RollbackError when C(to) is neither.
+    """
+    made = Plan(to=to, budget_seconds=budget_seconds)
+    leaders = [name for name, found in members.items() if found["running"] and not found["in_recovery"]]
+    if len(leaders) != 1:
+        made.refusals.append(f"{len(leaders)} members take writes ({', '.join(leaders) or 'none'}), wanted one: bring the cluster up first")
+        return asdict(made)
+    made.leader = leaders[0]
+    leader = members[made.leader]
+    made.timeline = leader["timeline"]
+    made.point = _point(to, leader)
+    moment = parse_time(made.point["created_at"])
+    lsn = parse_lsn(made.point["lsn"]) if made.point.get("lsn") else None
+    if moment > parse_time(leader["clock"]):
+        made.refusals.append(f"{to} is in the future")
+        return asdict(made)
+    made.loss = lost(made.point, leader)
+    rates = leader.get("rates") or {}
+
+    guards = [
+        name
+        for name, found in members.items()
+        if found.get("guard")
+        and found["guard"]["held"]
+        and found["guard"]["label"] == made.point.get("label")
+        and found["guard"]["lsn"] == made.point.get("lsn")
+    ]
+    backup = choose_backup(
+        backups,
+        lsn=lsn,
+        moment=moment,
+        history=[(entry[0], parse_lsn(entry[1])) for entry in leader["history"]],
+        current=leader["timeline"],
+    )
+    if guards and rung != "backup":
+        made.rung, made.open_on = "guard", guards[0]
+    elif rung == "guard":
+        made.refusals.append(f"no replica is held at {made.point.get('label') or to}: without -e rung=guard it comes from the backup")
+    elif backup is None:
+        made.refusals.append(f"no replica is held at {to}, and no backup was complete before it")
+    else:
+        made.rung, made.open_on, made.backup = "backup", made.leader, backup["label"]
+        target = lsn if lsn is not None else parse_lsn(leader["lsn"])
+        made.sizes = {
+            "restore_mib": round(backup["size"] / MIB, 1),
+            "replay_mib": round(max(0, target - parse_lsn(backup["lsn_stop"])) / MIB, 1),
+        }
+    if made.rung:
+        made.estimate_seconds = round(estimate(made.rung, made.sizes, rates), 1)
+        if made.estimate_seconds > budget_seconds:
+            made.refusals.append(
+                f"it would take {_duration(made.estimate_seconds)}, and the budget is {_duration(budget_seconds)}."
+                " Raise rollback_budget_seconds if the platform may be down for as long"
+            )
+    if made.loss["transactions"] != 0 and not consent:
+        made.refusals.append(f"it drops {loss_text(made.loss)}. If that is agreed, add -e accept_data_loss=true")
+    made.statement = _statement(made)
+    return asdict(made)
+
+
+def _point(to: str, leader: Mapping[str, Any]) -> dict[str, Any]:
+    for point in leader["points"]:
+        if point["name"] == to:
+            return dict(point)
+    if TIME.fullmatch(to):
+        return {"created_at": parse_time(to).isoformat().replace("+00:00", "Z")}
+    known = ", ".join(f"{point['name']} ({point['created_at']})" for point in leader["points"]) or "none"
+    raise RollbackError(f"{to} is neither a restore point nor a time such as 2026-12-31T23:59:59Z. Restore points are: {known}")
+
+
+def _statement(made: Plan) -> str:
+    way = {
+        "guard": f"opens {made.open_on}, which is held at {made.point.get('label')}",
+        "backup": f"restores backup {made.backup} on {made.open_on} ({made.sizes.get('restore_mib')} MiB, {made.sizes.get('replay_mib')} MiB of WAL to replay)",
+        "": "has no way",
+    }[made.rung]
+    return f"Back to {made.to}: {way}; about {_duration(made.estimate_seconds)} of {_duration(made.budget_seconds)}; drops {loss_text(made.loss)}."
+
+
+def take_up(wanted: str, members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The journal of a rollback that was not finished, the furthest of those that hosts have; empty when there is none.
+
+    Raises RollbackError when it goes elsewhere than C(wanted).
+    """
+    found = [host["journal"] for host in members.values() if host.get("journal")]
+    if not found:
+        return {}
+    journal = max(found, key=lambda entry: (entry["began"], len(entry["done"])))
+    if journal["plan"]["to"] != wanted:
+        raise RollbackError(
+            f"a rollback to {journal['plan']['to']} was begun at {journal['began']} and is not finished: finish it first, with -e to={journal['plan']['to']}"
+        )
+    return dict(journal)
+
+
+def learn(rates: Mapping[str, float], plan_made: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, float]:
+    """Rates after a rollback whose steps took C(seconds): the newest measurement counts, what was not measured stays."""
+    known = dict(rates)
+    total = sum(value for name, value in seconds.items() if name != "plan")
+    if plan_made["rung"] == "guard":
+        known["guard_seconds"] = round(total, 1)
+        return known
+    sized = seconds["restore"] + seconds["replay"]
+    known["backup_seconds"] = round(total - sized, 1)
+    # A few MiB tell a start-up time, not a rate.
+    known["restore_mib_per_second"] = round(max(plan_made["sizes"]["restore_mib"], 0.1) / max(seconds["restore"], 0.1), 2)
+    if plan_made["sizes"]["replay_mib"] >= 1:
+        known["replay_mib_per_second"] = round(plan_made["sizes"]["replay_mib"] / max(seconds["replay"], 0.1), 2)
+    return known
+
+
+def guard_plan(release: str, members: Mapping[str, Mapping[str, Any]], roles: Mapping[str, str], moment: str) -> dict[str, Any]:
+    """Who is to be held before C(release), and at what.
+
+    C(members) is what M(arxos.platform.postgresql_rollback_info) says of every host, C(roles) their role as Patroni has it (members outside of Patroni
+    have none). Returns C(host), C(leader), C(label), whether it is C(done), and C(refusals).
+    """
+    made: dict[str, Any] = {"host": "", "leader": "", "label": "", "lsn": "", "done": False, "refusals": name_faults(release)}
+    leaders = [name for name, role in roles.items() if role == "leader"]
+    if len(leaders) != 1 or not members[leaders[0]]["running"]:
+        made["refusals"].append("no member leads: bring the cluster up first")
+        return made
+    made["leader"] = leaders[0]
+    if any(found.get("journal") for found in members.values()):
+        made["refusals"].append("a rollback was begun and is not finished: finish it first, with playbooks/rollback_database.yml")
+    point = next((entry for entry in members[made["leader"]]["points"] if entry["name"] == release), None)
+    guards = {name: found["guard"] for name, found in members.items() if found.get("guard")}
+    for name, guard in guards.items():
+        if point and guard["label"] == point["label"]:
+            made.update(host=name, label=point["label"], lsn=point["lsn"])
+            made["done"] = guard["held"] and guard["cut_off"] and guard["lsn"] == point["lsn"]
+        elif not point and guard["label"].startswith(release + "@") and not guard["held"]:
+            made.update(host=name, label=guard["label"])  # a run that was killed before the point was made
+        else:
+            made["refusals"].append(f"{name} is held at {guard['label']}: release it first, with playbooks/release_guard.yml")
+    if made["host"] or made["refusals"]:
+        return made
+    if point:
+        made["refusals"].append(
+            f"the restore point {release} was made at {point['created_at']} and no replica is held at it; none can be, afterwards."
+            f" Name another, such as {release}-2"
+        )
+        return made
+    replicas = [name for name, role in roles.items() if role != "leader" and members[name]["running"] and members[name]["in_recovery"]]
+    if len(replicas) < 2:
+        made["refusals"].append(f"{len(replicas)} replicas run, wanted 2: one is held, and commits go on waiting for the other")
+        return made
+    # Not the one that commits wait for, where only one is.
+    chosen = sorted(replicas, key=lambda name: (roles[name] == "sync_standby", name))[0]
+    made.update(host=chosen, label=point_label(release, parse_time(moment)))
+    return made
