@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.template import trust_as_template
+
+from .conftest import templar_of
 
 ROOT = Path(__file__).resolve().parents[2]
 AWKWARD = "a\"b'c: #{}%\\"
@@ -114,7 +117,10 @@ def test_sizes_follow_the_host(
     ],
 )
 def test_synchronous_mode_of_the_release(render: Callable[..., str], release: str, given: dict[str, Any], mode: Any) -> None:
-    assert patroni(render, release, **given)["bootstrap"]["dcs"]["synchronous_mode"] == mode
+    """The file founds the cluster in a mode that Patroni's own checker knows; the mode that is wanted goes over the REST API."""
+    assert patroni(render, release, **given)["bootstrap"]["dcs"]["synchronous_mode"] is bool(mode)
+    wanted = templar_of("postgresql", release, **GIVEN, **given).template(trust_as_template("{{ __postgresql_dynamic }}"))
+    assert wanted["synchronous_mode"] == mode
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("kvm", "automatic"), ("NA", "automatic"), ("docker", "off"), ("lxc", "off")])
@@ -122,6 +128,10 @@ def test_the_watchdog_is_taken_where_it_is_the_hosts_own(render: Callable[..., s
     facts = {"ansible_facts": {"virtualization_type": kind}}
     assert patroni(render, **facts)["watchdog"]["mode"] == mode
     assert ("/dev/watchdog" in render("postgresql", "patroni.service.j2", **facts)) == (mode == "automatic")
+
+
+def test_patroni_4_takes_no_shorter_key(render: Callable[..., str]) -> None:
+    assert patroni(render, "debian-13")["bootstrap"]["dcs"]["ttl"] >= 20
 
 
 def test_types_are_those_that_patroni_gives_back(render: Callable[..., str]) -> None:
