@@ -371,7 +371,8 @@ def newest(backups: Iterable[Backup], kind: str = "incr") -> Backup | None:
 
 def acting_member(cluster: Mapping[str, Any]) -> str:
     """The one member that makes backups, of C(/cluster) of Patroni: the first healthy replica by name, else the leader."""
-    replicas, leaders = [], []
+    replicas: list[str] = []
+    leaders: list[str] = []
     for member in cluster.get("members", []):
         if member.get("state") in ("running", "streaming"):
             (leaders if member.get("role") in ("leader", "master", "standby_leader") else replicas).append(str(member["name"]))
