@@ -333,8 +333,11 @@ def state_faults(views: Sequence[View], nodes: dict[str, Node]) -> list[str]:
 # --- planning --------------------------------------------------------------------------------------------------------------------------
 
 
-def plan(nodes: dict[str, Node], places: Sequence[Place], replicas: int = 1) -> Plan:
-    """The steps that make the cluster right, in order; none when it is. Raises RedisClusterError when there is no way."""
+def plan(nodes: dict[str, Node], places: Sequence[Place], replicas: int = 1, *, even: bool = False) -> Plan:
+    """The steps that make the cluster right, in order; none when it is. Raises RedisClusterError when there is no way.
+
+    With `even` the masters are spread over hosts and zones as evenly as failovers can, not only as far as safety asks for.
+    """
     planner = _Planner(nodes, places, replicas)
     planner.meet()
     planner.finish_open_slots()
@@ -342,7 +345,7 @@ def plan(nodes: dict[str, Node], places: Sequence[Place], replicas: int = 1) -> 
     planner.place_replicas(masters, early=True)
     planner.spread_slots(masters)
     planner.place_replicas(masters, early=False)
-    planner.spread_masters()
+    planner.spread_masters(even=even)
     planner.remove_strangers()
     return Plan(planner.actions, planner.nodes)
 
@@ -533,15 +536,18 @@ class _Planner:
                 if not surplus[0][1]:
                     surplus.pop(0)
 
-    def spread_masters(self) -> None:
+    def spread_masters(self, *, even: bool) -> None:
         """No host (and no zone, where there are enough) may carry so many masters that the others are no majority."""
-        limit = max(1, (self.count - 1) // 2)
+        safe = max(1, (self.count - 1) // 2)
         zones = {node.place.zone for node in self.mine() if node.place}
-        attempts: list[tuple[str, ...]] = [("host",)]
+        attempts: list[dict[str, int]] = [{"host": safe}]
         if len(zones) >= MIN_MASTERS:
-            attempts.insert(0, ("host", "zone"))
-        for domains in attempts:
-            flips = _spread(self.serving(), {node.id: self.replicas_of(node.id) for node in self.serving()}, domains, limit)
+            attempts.insert(0, {"host": safe, "zone": safe})
+        if even:
+            fair = {"host": -(-self.count // len(self.hosts)), "zone": -(-self.count // len(zones))}
+            attempts[:0] = [fair, {**attempts[0], "host": fair["host"]}]
+        for limits in attempts:
+            flips = _spread(self.serving(), {node.id: self.replicas_of(node.id) for node in self.serving()}, limits)
             if flips is not None:
                 for old, new in flips:
                     self.do("failover", new, old)
@@ -600,14 +606,18 @@ def _assign(pool: Sequence[Node], masters: Sequence[Node], replicas: int, hosts:
                     taken.append(other)
         return False
 
-    waiting = []
-    for node in pool:
+    def stays(node: Node, level: int) -> bool:
+        """A seat that it has and that is good enough is kept."""
         master = by_id.get(node.master or "")
-        if node.role == "replica" and master and node.host != master.host and len(seats[master.id]) < replicas:
-            seats[master.id].append(node)
-        else:
-            waiting.append(node)
-    for level in (0, 1, 2):
+        if node.role != "replica" or not master or len(seats[master.id]) >= replicas or not allowed(node, master, seats[master.id], level):
+            return False
+        seats[master.id].append(node)
+        return True
+
+    waiting = [node for node in pool if not stays(node, 0)]
+    waiting = [node for node in waiting if not seat(node, 0, set())]
+    for level in (1, 2):
+        waiting = [node for node in waiting if not stays(node, level)]
         waiting = [node for node in waiting if not seat(node, level, set())]
     if waiting:
         names = ", ".join(str(node) for node in waiting)
@@ -615,12 +625,12 @@ def _assign(pool: Sequence[Node], masters: Sequence[Node], replicas: int, hosts:
     return {node.id: master for master, taken in seats.items() for node in taken}
 
 
-def _spread(masters: Sequence[Node], replicas: dict[str, list[Node]], domains: Sequence[str], limit: int) -> list[tuple[str, str]] | None:
-    """The fewest failovers [(from, to)] after which no domain carries more than `limit` masters; None when there are none."""
+def _spread(masters: Sequence[Node], replicas: dict[str, list[Node]], limits: dict[str, int]) -> list[tuple[str, str]] | None:
+    """The fewest failovers [(from, to)] after which no host (or zone) carries more masters than `limits` say; None when there are none."""
 
     def crowded(current: dict[str, Node]) -> list[str]:
         """The shards whose master sits in the first domain that has too many."""
-        for domain in domains:
+        for domain, limit in limits.items():
             groups: dict[str, list[str]] = {}
             for shard, node in current.items():
                 groups.setdefault(str(getattr(node.place, domain, "")), []).append(shard)

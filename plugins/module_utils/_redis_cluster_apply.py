@@ -36,7 +36,7 @@ SETTLE_SECONDS = 15  # for gossip to agree before a plan is made on what there i
 FAILOVER_SECONDS = 8  # Redis gives a planned failover up after 5
 INTERVAL = 0.1
 SLOTS_AT_ONCE = 64  # open at a time while slots move
-KEYS_AT_ONCE = 50
+KEYS_AT_ONCE = 100  # carried in one round trip: clients of both ends wait for it
 MIGRATE_MILLISECONDS = 8000
 
 
@@ -91,17 +91,19 @@ class Time:
 class Cluster:
     """The instances of the inventory and those that are in one cluster with them."""
 
-    def __init__(self, places: Sequence[Place], connect: Connect, password: str, timeout: float, time: Time) -> None:
+    def __init__(self, places: Sequence[Place], connect: Connect, user: str, password: str, timeout: float, time: Time) -> None:
         self._places = list(places)
         self._connect = connect
-        self._password = password
+        self._credentials = (user, password)
         self._timeout = timeout
         self._time = time
         self._links: dict[tuple[str, int], Link] = {}
         self._silent: set[str] = set()  # ids outside the inventory that do not answer: asked once
 
-    def converge(self, make_plan: MakePlan, *, check: bool) -> Outcome:
-        """Plays plans until there is nothing left to do. Raises RedisClusterError."""
+    def converge(self, make_plan: MakePlan, *, check: bool, healthy: bool = False) -> Outcome:
+        """Plays plans until there is nothing left to do; with `healthy`, not before the cluster is. Raises RedisClusterError."""
+        if healthy:
+            self._time.wait("the cluster is healthy, before anything is taken from it", self._unhealthy, self._timeout)
         nodes = self._observe()
         plan = make_plan(nodes)
         outcome = Outcome(nodes, plan.nodes)
@@ -295,19 +297,21 @@ class Cluster:
             into.pipeline([("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id) for slot in slots])
             out.pipeline([("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id) for slot in slots])
             counts = out.pipeline([("CLUSTER", "COUNTKEYSINSLOT", slot) for slot in slots])
-            for slot, count in zip(slots, counts):
-                while count:
-                    keys = out.call("CLUSTER", "GETKEYSINSLOT", slot, KEYS_AT_ONCE)
-                    if not keys:
-                        break
-                    # A key that is at both ends was being carried when a run was killed: the source still serves it, so it counts.
-                    out.call(
-                        *("MIGRATE", target.address, target.port, "", 0, MIGRATE_MILLISECONDS, "REPLACE"),
-                        *("AUTH", self._password, "KEYS", *keys),
-                    )
+            for group in _groups(dict(zip(slots, counts)), KEYS_AT_ONCE):
+                self._carry(out, target, group)
             done = [("CLUSTER", "SETSLOT", slot, "NODE", target.id) for slot in slots]
             for link in (into, out, *others):
                 link.pipeline(done)
+
+    def _carry(self, out: Link, target: Node, slots: Sequence[int]) -> None:
+        """All keys of these slots. A command carries keys of one slot only, so the commands for several go together."""
+        fixed = ("MIGRATE", target.address, target.port, "", 0, MIGRATE_MILLISECONDS, "REPLACE", "AUTH2", *self._credentials, "KEYS")
+        room = max(1, KEYS_AT_ONCE // len(slots))
+        while slots:
+            keys = out.pipeline([("CLUSTER", "GETKEYSINSLOT", slot, room) for slot in slots])
+            # A key that is at both ends was being carried when a run was killed: the source still serves it, so it counts.
+            out.pipeline([(*fixed, *found) for found in keys if found])
+            slots = [slot for slot, found in zip(slots, keys) if found]
 
     def _replicate(self, action: Action, nodes: dict[str, Node]) -> None:
         self._to(nodes[action.node]).call("CLUSTER", "REPLICATE", action.other)
@@ -370,6 +374,20 @@ class Cluster:
             return "; ".join(silent)
         still = [f"{view.place} still knows {item}" for view in views for item in ids if view.place and item in view.rows]
         return still[0] if still else ""
+
+
+def _groups(counts: dict[int, int], most: int) -> list[list[int]]:
+    """The slots that hold keys, in groups that hold `most` keys together, or one slot each where that alone holds more."""
+    groups: list[list[int]] = []
+    held = most
+    for slot, count in counts.items():
+        if count and held + count > most:
+            groups.append([])
+            held = 0
+        if count:
+            groups[-1].append(slot)
+            held += count
+    return groups
 
 
 def _facts(answer: bytes) -> dict[str, str]:

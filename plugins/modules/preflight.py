@@ -134,7 +134,7 @@ EXAMPLES = r"""
     formats:
       arxos_address: address
     secrets:
-      vault_redis_password: password
+      vault_redis_admin_password: password
     systems:
       Debian: [12, 13]
   run_once: true
@@ -148,5 +148,5 @@ msg:
   sample: |-
     2 faults were found and no host was touched. Correct all of them, then run the same command again.
       1. database: number of hosts is 2, which lose their majority with the first host that fails; put 3 or more hosts into group database.
-      2. all hosts: vault_redis_password has 5 characters, fewer than 16; write a password of 16 or more random characters.
+      2. all hosts: vault_redis_admin_password has 5 characters, fewer than 16; write a password of 16 or more random characters.
 """

@@ -57,8 +57,12 @@ options:
     description: Replicas of each master.
     type: int
     default: 1
+  user:
+    description: ACL user that may do everything. The instances know it by the same password.
+    type: str
+    default: default
   password:
-    description: Password of the default user.
+    description: Password of O(user).
     type: str
     required: true
   ca_cert:
@@ -68,10 +72,12 @@ options:
   state:
     description:
       - V(present) makes the cluster what O(nodes) says.
-      - V(drained) makes every instance of O(host) a replica by planned failovers, and changes nothing else. Do it before the host
-        is restarted, and V(present) after it.
+      - V(balanced) does that, and spreads the masters over hosts and zones as evenly as planned failovers can, however safe
+        the cluster is without. Do it after a rolling restart.
+      - V(drained) makes every instance of O(host) a replica by planned failovers, and changes nothing else. Before that it waits until
+        the cluster is healthy. Do it before the host is restarted.
     type: str
-    choices: [present, drained]
+    choices: [present, balanced, drained]
     default: present
   host:
     description: The host to drain, as in O(nodes[].host).
@@ -92,14 +98,16 @@ EXAMPLES = r"""
       - {address: 192.0.2.42, port: 6380, host: cache2, zone: b}
       - {address: 192.0.2.43, port: 6379, host: cache3, zone: c}
       - {address: 192.0.2.43, port: 6380, host: cache3, zone: c}
-    password: "{{ redis_cluster_password }}"
+    user: admin
+    password: "{{ redis_admin_password }}"
     ca_cert: /etc/ssl/arxos/ca.crt
   run_once: true
 
 - name: Let the other hosts take over before this one restarts
   arxos.platform.redis_cluster:
     nodes: "{{ instances }}"
-    password: "{{ redis_cluster_password }}"
+    user: admin
+    password: "{{ redis_admin_password }}"
     ca_cert: /etc/ssl/arxos/ca.crt
     state: drained
     host: cache1
@@ -146,11 +154,12 @@ ANSWER_SECONDS = 15
 class RedisLink:
     """A connection that speaks the bare protocol: what the library makes of answers differs from release to release."""
 
-    def __init__(self, address: str, port: int, *, password: str, ca_cert: str) -> None:
+    def __init__(self, address: str, port: int, *, user: str, password: str, ca_cert: str) -> None:
         self._name = f"{address}:{port}"
         self._connection = redis.SSLConnection(
             host=address,
             port=port,
+            username=user,
             password=password,
             ssl_cert_reqs="required",
             ssl_ca_certs=ca_cert,
@@ -191,12 +200,12 @@ class RedisLink:
         try:
             return action()
         except redis.exceptions.AuthenticationError as error:
-            raise _redis_cluster_apply.Refused(f"{self._name} refuses the password: {error}") from error
+            raise _redis_cluster_apply.Refused(f"{self._name} refuses user and password: {error}") from error
         except redis.exceptions.BusyLoadingError as error:
             self._connection.disconnect()
             raise _redis_cluster_apply.Unreachable(f"{self._name} is loading its data") from error
         except redis.exceptions.ResponseError as error:
-            what = "refuses the password" if str(error).startswith(("WRONGPASS", "NOAUTH")) else "refuses"
+            what = "refuses user and password" if str(error).startswith(("WRONGPASS", "NOAUTH")) else "refuses"
             raise _redis_cluster_apply.Refused(f"{self._name} {what}: {error}") from error
         except (redis.exceptions.RedisError, OSError, ValueError) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -219,9 +228,10 @@ def main() -> None:
                 },
             },
             "replicas": {"type": "int", "default": 1},
+            "user": {"type": "str", "default": "default"},
             "password": {"type": "str", "required": True, "no_log": True},
             "ca_cert": {"type": "path", "required": True},
-            "state": {"type": "str", "choices": ["present", "drained"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "balanced", "drained"], "default": "present"},
             "host": {"type": "str"},
             "timeout": {"type": "float", "default": 60},
         },
@@ -237,12 +247,14 @@ def main() -> None:
     if params["state"] == "drained":
         make_plan = functools.partial(_redis_cluster.drain, places=places, replicas=params["replicas"], host=params["host"])
     else:
-        make_plan = functools.partial(_redis_cluster.plan, places=places, replicas=params["replicas"])
-    connect = functools.partial(RedisLink, password=params["password"], ca_cert=params["ca_cert"])
+        even = params["state"] == "balanced"
+        make_plan = functools.partial(_redis_cluster.plan, places=places, replicas=params["replicas"], even=even)
+    credentials = {"user": params["user"], "password": params["password"]}
+    connect = functools.partial(RedisLink, **credentials, ca_cert=params["ca_cert"])
     clock = _redis_cluster_apply.Time(time.monotonic, time.sleep)
-    cluster = _redis_cluster_apply.Cluster(places, connect, params["password"], params["timeout"], clock)
+    cluster = _redis_cluster_apply.Cluster(places, connect, **credentials, timeout=params["timeout"], time=clock)
     try:
-        outcome = cluster.converge(make_plan, check=module.check_mode)
+        outcome = cluster.converge(make_plan, check=module.check_mode, healthy=params["state"] == "drained")
     except _redis_cluster.RedisClusterError as error:
         module.fail_json(msg=str(error))
     finally:
@@ -262,8 +274,7 @@ def _faults(params: dict[str, Any], places: list[_redis_cluster.Place]) -> list[
     faults = _redis_cluster.input_faults(places, params["replicas"])
     if params["state"] == "drained" and params["host"] not in {place.host for place in places}:
         faults.append(f"host {params['host']} is none of those in nodes")
-    if not params["password"]:
-        faults.append("password is empty")
+    faults += [f"{name} is empty" for name in ("user", "password") if not params[name]]
     if not 0 <= params["timeout"] < float("inf"):
         faults.append(f"timeout is {params['timeout']:g}, wanted 0 or more")
     try:

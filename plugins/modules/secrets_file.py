@@ -56,7 +56,7 @@ EXAMPLES = r"""
   arxos.platform.secrets_file:
     path: inventories/production/group_vars/all/vault.yml
     secrets:
-      vault_redis_password: password
+      vault_redis_admin_password: password
       vault_arxos_api_encryption_key: encryption_key
 """
 

@@ -99,14 +99,14 @@ def test_the_life_of_a_vault(inventory: Inventory, wanted: set[str]) -> None:
     assert inventory.generate(vault) == {"rc": 0, "changed": 0}
     assert inventory.vault.read_bytes() == raw
 
-    kept = {name: value for name, value in first.items() if name not in ("vault_redis_password", "vault_certificates_ca_certificate")}
+    kept = {name: value for name, value in first.items() if name not in ("vault_redis_admin_password", "vault_certificates_ca_certificate")}
     kept["vault_own"] = "mine, and short"
     inventory.vault.write_bytes(VaultLib().encrypt(yaml.safe_dump(kept), VaultSecret(PASSWORD.encode())))
     assert inventory.generate(vault)["rc"] == 0
     second = inventory.content()
     assert {name: second[name] for name in kept} == kept
     assert set(second) == wanted | {"vault_own"}
-    assert second["vault_redis_password"] != first["vault_redis_password"]
+    assert second["vault_redis_admin_password"] != first["vault_redis_admin_password"]
     again = x509.load_pem_x509_certificate(second["vault_certificates_ca_certificate"].encode())
     assert again.public_key() == ca.public_key(), "a certificate that is gone is made for the key that is there"
 
@@ -123,7 +123,7 @@ def test_a_lab_is_plain_and_an_empty_file_is_filled(tmp_path: Path, wanted: set[
 
 def test_what_is_weak_is_kept_and_told(tmp_path: Path) -> None:
     lab = Inventory(tmp_path / "lab", "lab")
-    lab.vault.write_text("vault_redis_password: changeme\n")
+    lab.vault.write_text("vault_redis_admin_password: changeme\n")
     assert lab.generate()["rc"] == 0
-    assert lab.content(None)["vault_redis_password"] == "changeme"
-    assert "vault_redis_password was kept" in lab.text and "changeme" not in lab.text
+    assert lab.content(None)["vault_redis_admin_password"] == "changeme"
+    assert "vault_redis_admin_password was kept" in lab.text and "changeme" not in lab.text

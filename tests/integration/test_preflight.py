@@ -148,7 +148,7 @@ def test_everything_wrong_at_once_stops_a_go_live_before_any_other_play(
         "base_administrators": "jane",
         "base_timezone": ["Etc/UTC"],
         "certificates_front_source": "suplied",
-        "vault_redis_password": "changeme",
+        "vault_redis_admin_password": "changeme",
         "vault_patroni_restapi_password": "aT3-k9",
         "vault_arxos_api_encryption_key": "bm90IDMyIGJ5dGVz",
         "vault_postgresql_owner_password": secrets["vault_postgresql_application_password"],
@@ -167,7 +167,7 @@ def test_everything_wrong_at_once_stops_a_go_live_before_any_other_play(
         f"app2: arxos_address is '{lab.prefix}.322'",
         "storage1: arxos_zone is not defined",
         "all hosts: arxos_admin_networks is '10.0.0.0/8'",
-        "all hosts: vault_redis_password holds a word of examples and defaults",
+        "all hosts: vault_redis_admin_password holds a word of examples and defaults",
         "all hosts: vault_patroni_restapi_password has 6 characters, fewer than 16",
         "all hosts: vault_arxos_api_encryption_key is base64 of 12 bytes instead of 32",
         "all hosts: vault_postgresql_owner_password is the same as vault_postgresql_application_password",
@@ -184,7 +184,9 @@ def test_everything_wrong_at_once_stops_a_go_live_before_any_other_play(
         assert [line for line in run.faults if line.startswith(fault)], f"{fault}\n{run.text}"
     assert len(run.faults) >= 21, "\n".join(run.faults)
     shown = [
-        value for name, value in {**secrets, **extra}.items() if name.startswith("vault_") and value and name != "vault_redis_password"
+        value
+        for name, value in {**secrets, **extra}.items()
+        if name.startswith("vault_") and value and name != "vault_redis_admin_password"
     ]
     assert not [value for value in shown if any(len(line) > 5 and line in run.text for line in value.splitlines() if "-----" not in line)]
 

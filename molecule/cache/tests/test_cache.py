@@ -17,18 +17,20 @@ import yaml
 LAB = os.environ.get("LAB_NAME", "arxos-lab")
 PREFIX = os.environ.get("LAB_PREFIX", "172.30.20")
 INVENTORY = Path(__file__).resolve().parents[3] / "inventories/lab"
-HOSTS = list(yaml.safe_load((INVENTORY / "hosts.yml").read_text())["all"]["children"]["cache"]["hosts"])
-PASSWORD = yaml.safe_load((INVENTORY / "group_vars/all/vault.yml").read_text())["vault_redis_password"]
+HOSTS = yaml.safe_load((INVENTORY / "hosts.yml").read_text())["all"]["children"]["cache"]["hosts"]
+ZONES = {facts["arxos_address"].replace("{{ lab_prefix }}", PREFIX): facts["arxos_zone"] for facts in HOSTS.values()}
+VAULT = yaml.safe_load((INVENTORY / "group_vars/all/vault.yml").read_text())
+PASSWORDS = {name: VAULT[f"vault_redis_{name}_password"] for name in ("admin", "replication", "monitoring", "application")}
 PORTS = (6379, 6380)
 
 testinfra_hosts = [f"docker://{LAB}-{host}" for host in HOSTS]
 
 
-def redis(host: Any, arguments: str, port: int = 6379, address: str = "127.0.0.1", password: str = PASSWORD, tls: bool = True) -> str:
+def redis(host: Any, arguments: str, port: int = 6379, address: str = "127.0.0.1", user: str = "admin", tls: bool = True) -> str:
     """What redis-cli prints, with errors in it. The password is never an argument."""
     secure = "--tls --cacert /etc/ssl/arxos/ca.crt" if tls else ""
-    command = f"redis-cli -h {address} -p {port} --no-auth-warning {secure} {arguments} 2>&1"
-    secret = f"REDISCLI_AUTH={shlex.quote(password)} " if password else ""
+    command = f"redis-cli -h {address} -p {port} --no-auth-warning {secure} {f'--user {user}' if user else ''} {arguments} 2>&1"
+    secret = f"REDISCLI_AUTH={shlex.quote(PASSWORDS.get(user, 'wrong'))} " if user else ""
     return host.run(secret + command).stdout.strip()
 
 
@@ -53,9 +55,50 @@ def test_old_tls_is_refused(host: Any) -> None:
 
 
 @pytest.mark.parametrize("port", PORTS)
-def test_the_password_is_required_and_the_wrong_one_refused(host: Any, port: int) -> None:
-    assert redis(host, "PING", port, password="").startswith("NOAUTH")
-    assert "WRONGPASS" in redis(host, "PING", port, password="wrong")
+def test_without_a_user_and_its_password_nothing_is_answered(host: Any, port: int) -> None:
+    assert redis(host, "PING", port, user="").startswith("NOAUTH")
+    assert "WRONGPASS" in redis(host, "PING", port, user="default")
+    assert "WRONGPASS" in redis(host, "PING", port, user="nobody")
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_every_instance_has_the_same_users_and_default_is_off(host: Any, port: int) -> None:
+    lines = redis(host, "ACL LIST", port).splitlines()
+    state = {line.split()[1]: line.split()[2] for line in lines}
+    assert state == {"admin": "on", "application": "on", "default": "off", "monitoring": "on", "replication": "on"}
+    assert not [secret for secret in PASSWORDS.values() if secret in "".join(lines)]
+
+
+REFUSED = {
+    "application": ["CONFIG GET x", "ACL LIST", "FLUSHALL", "KEYS x", "CLUSTER FAILOVER", "CLUSTER RESET", "SHUTDOWN", "DEBUG SLEEP 0", "INFO",
+                    "MONITOR", "EVAL 'return 1' 0", "SCRIPT LOAD x", "CLIENT KILL TYPE normal", "PUBLISH x y", "MIGRATE h 1 k 0 1", "GET other"],
+    "monitoring": ["GET arxos:x", "SET arxos:x 1", "CONFIG GET masterauth", "CONFIG SET maxmemory 1", "ACL LIST", "CLUSTER FAILOVER", "DBSIZE x"],
+    "replication": ["GET arxos:x", "INFO", "CLUSTER NODES", "CONFIG GET masterauth"],
+}  # fmt: skip
+ALLOWED = {
+    "application": ["PING", "CLUSTER SLOTS", "CLUSTER SHARDS", "COMMAND COUNT", "READONLY", "HELLO 3", "CLIENT SETNAME x"],
+    "monitoring": ["PING", "INFO", "CLUSTER INFO", "CLUSTER NODES", "SLOWLOG GET", "LATENCY LATEST", "CLIENT LIST", "DBSIZE", "ROLE"],
+    "replication": ["PING"],
+}
+
+
+@pytest.mark.parametrize("user", list(REFUSED))
+def test_a_user_may_do_what_it_is_for_and_nothing_else(host: Any, user: str) -> None:
+    for command in REFUSED[user]:
+        answer = redis(host, command, user=user)
+        assert answer.startswith(("NOPERM", "ERR wrong number")), f"{command}: {answer}"
+    for command in ALLOWED[user]:
+        answer = redis(host, command, user=user)
+        assert not answer.startswith(("NOPERM", "ERR", "WRONGPASS")), f"{command}: {answer}"
+
+
+def test_replicas_copy_their_masters_as_their_own_user(host: Any) -> None:
+    for port in PORTS:
+        if "role:slave" in redis(host, "INFO replication", port):
+            assert redis(host, "CONFIG GET masteruser", port).split()[-1] == "replication"
+            break
+    else:
+        pytest.fail("this host has no replica")
 
 
 @pytest.mark.parametrize("port", PORTS + tuple(port + 10000 for port in PORTS))
@@ -93,16 +136,19 @@ def test_every_master_has_its_replica_on_another_host(host: Any) -> None:
     for ident, replica in followed.items():
         assert address_of(rows[ident]) != address_of(replica)
         assert replica[7] == "connected" or "myself" in replica[2]
+        zones = [ZONES[address_of(row)] for row in (rows[ident], replica)]
+        assert zones[0] != zones[1], "a shard is lost with its zone"
     for port in PORTS:
         assert "master_link_status:down" not in redis(host, "INFO replication", port)
 
 
 def test_a_key_written_here_is_read_through_every_other_node(host: Any) -> None:
-    key, value = f"test:{uuid.uuid4()}", uuid.uuid4().hex
-    assert redis(host, f"-c SET {key} {value} EX 60") == "OK"
+    key, value = f"arxos:test:{uuid.uuid4()}", uuid.uuid4().hex
+    assert redis(host, f"-c SET {key} {value} EX 60", user="application") == "OK"
     try:
         for row in nodes(host):
-            assert redis(host, f"-c GET {key}", int(row[1].split("@")[0].rpartition(":")[2]), address_of(row)) == value
+            port = int(row[1].split("@")[0].rpartition(":")[2])
+            assert redis(host, f"-c GET {key}", port, address_of(row), user="application") == value
     finally:
         redis(host, f"-c DEL {key}")
 
@@ -110,12 +156,14 @@ def test_a_key_written_here_is_read_through_every_other_node(host: Any) -> None:
 def test_writes_survive_a_restart(host: Any) -> None:
     for port in PORTS:
         assert redis(host, "CONFIG GET appendonly", port).split()[-1] == "yes"
+        assert redis(host, "CONFIG GET appendfsync", port).split()[-1] == "everysec"
+        assert redis(host, "CONFIG GET save", port).split()[1:] == ["3600", "1"]
         assert host.file(f"/var/lib/redis/{port}/appendonlydir").is_directory
 
 
 def test_memory_is_bounded_by_the_inventory(host: Any) -> None:
     assert redis(host, "CONFIG GET maxmemory").split()[-1] == str(64 * 1024 * 1024)
-    assert redis(host, "CONFIG GET maxmemory-policy").split()[-1] == "allkeys-lru"
+    assert redis(host, "CONFIG GET maxmemory-policy").split()[-1] == "volatile-lru"
 
 
 def test_instances_start_at_boot_and_debians_default_one_never(host: Any) -> None:
@@ -125,13 +173,32 @@ def test_instances_start_at_boot_and_debians_default_one_never(host: Any) -> Non
     assert host.service("redis-server").is_masked and not host.service("redis-server").is_running
 
 
-def test_the_daemon_can_read_its_password_and_write_no_configuration(host: Any) -> None:
-    password = host.file("/etc/redis/password.conf")
-    assert (password.user, password.group, password.mode) == ("root", "redis", 0o640)
-    assert "ERR" in redis(host, "CONFIG REWRITE")
-    assert PASSWORD not in host.check_output("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
+def test_secrets_are_readable_by_whom_they_are_for_and_no_configuration_is_written(host: Any) -> None:
+    for name, group, mode in (("users.acl", "redis", 0o640), ("replication.conf", "redis", 0o640), ("administrators", "root", 0o600)):
+        file = host.file(f"/etc/redis/{name}")
+        assert (file.user, file.group, file.mode) == ("root", group, mode)
+    assert not [secret for secret in PASSWORDS.values() if secret in host.check_output("cat /etc/redis/users.acl")]
+    assert "ERR" in redis(host, "CONFIG REWRITE") and "ERR" in redis(host, "ACL SAVE")
+    shown = host.check_output("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
+    assert not [secret for secret in PASSWORDS.values() if secret in shown]
     properties = host.check_output("systemctl show redis-server@6379 -p NoNewPrivileges -p ProtectSystem -p ReadWritePaths")
     assert "NoNewPrivileges=yes" in properties and "ProtectSystem=strict" in properties and "/etc/redis" not in properties
+
+
+def test_users_are_loaded_without_a_restart(host: Any) -> None:
+    before = redis(host, "INFO server")
+    redis(host, "ACL SETUSER stray on nopass +ping")
+    assert host.run("systemctl restart arxos-redis-users").rc == 0
+    assert "stray" not in redis(host, "ACL USERS")
+    run = next(line for line in before.splitlines() if line.startswith("run_id:"))
+    assert run.strip() in redis(host, "INFO server")
+
+
+def test_huge_pages_are_off_for_redis(host: Any) -> None:
+    """Redis does that for itself; what the kernel is set to for others does not matter."""
+    for port in PORTS:
+        pid = host.check_output(f"systemctl show -P MainPID redis-server@{port}")
+        assert host.check_output(f"grep THP_enabled /proc/{pid}/status").split()[-1] == "0"
 
 
 def test_its_log_is_written_and_rotated(host: Any) -> None:

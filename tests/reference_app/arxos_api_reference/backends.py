@@ -75,6 +75,7 @@ def make_cache(settings: Settings) -> RedisCluster:
     tls: dict[str, Any] = {
         "ssl": True,
         "ssl_ca_certs": settings.ca_certificate,
+        "username": settings.redis_user,
         "password": settings.redis_password,
         "decode_responses": True,
     }

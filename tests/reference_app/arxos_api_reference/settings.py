@@ -16,6 +16,7 @@ class Settings(BaseModel):
 
     database_password: str
     redis_password: str
+    redis_user: str = "default"
     redis_nodes: Names  # host:port of some nodes; the cluster tells the others
     s3_endpoint: str  # https://host:port
     s3_bucket: str

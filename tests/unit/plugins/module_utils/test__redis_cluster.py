@@ -264,6 +264,63 @@ def test_replicas_go_to_other_zones_where_there_are_some() -> None:
     safe(formed(one_zone), one_zone)
 
 
+def one_zone_shards(nodes: dict[str, rc.Node]) -> list[str]:
+    """Replicas in the zone of their master."""
+    zones = {item.id: item.place.zone if item.place else "" for item in nodes.values()}
+    return [item.id for item in nodes.values() if item.role == "replica" and zones[item.id] == zones[item.master or ""]]
+
+
+@pytest.mark.parametrize("zones", ["abca", "abcb", "abcab", "abccba", "abcabcabc"])
+def test_a_shard_is_never_within_one_zone_while_hosts_come_and_go(zones: str) -> None:
+    most = places(len(zones), 2, zones)
+    nodes: dict[str, rc.Node] = bare(most[:6])
+    for hosts in [*range(3, len(zones) + 1), *range(len(zones) - 1, 2, -1)]:
+        where = most[: 2 * hosts]
+        for item in nodes.values():
+            item.place = item.place if item.place in where else None
+        for place in where:
+            nodes.setdefault(str(place), node(place, joined=False))
+        nodes = rc.plan(nodes, where).nodes
+        safe(nodes, where)
+        assert one_zone_shards(nodes) == [], hosts
+        assert rc.plan(nodes, where).actions == []
+
+
+def test_a_replica_in_its_masters_zone_moves_when_another_zone_has_a_seat() -> None:
+    where = places(4, 2, zones="aabb")
+    nodes = formed(where)
+    replicas = sorted((item for item in nodes.values() if item.role == "replica"), key=lambda item: item.id)
+    for item, master in zip(replicas, ["10.0.0.2:6379", "10.0.0.1:6379", "10.0.0.4:6379", "10.0.0.3:6379"]):
+        item.master = master
+    assert len(one_zone_shards(nodes)) == 4
+    plan = rc.plan(nodes, where)
+    assert one_zone_shards(plan.nodes) == [] and kinds(plan) == ["replicate"]
+    safe(plan.nodes, where)
+
+
+def test_where_zones_are_too_few_a_replica_stays_where_it_is() -> None:
+    where = places(4, 2, zones="aaab")
+    nodes = formed(where)
+    safe(nodes, where)
+    assert len(one_zone_shards(nodes)) == 2
+    assert rc.plan(nodes, where).actions == []
+
+
+def test_balancing_spreads_masters_over_hosts_and_zones() -> None:
+    where = places(6, 2, zones="aabbcc")
+    nodes = formed(where)
+    for host in (1, 2, 3):
+        taken = [item.id for item in nodes.values() if item.host == f"cache{host}" and item.role == "master"]
+        for ident in rc.drain(nodes, where, 1, f"cache{host}").actions:
+            failover(nodes, ident.node)
+        assert taken and not [item for item in nodes.values() if item.host == f"cache{host}" and item.role == "master"]
+    plan = rc.plan(nodes, where, even=True)
+    assert set(kinds(plan)) == {"failover"}
+    safe(plan.nodes, where)
+    masters = [item.place for item in plan.nodes.values() if item.role == "master" and item.place]
+    assert len({place.host for place in masters}) == 6 and rc.plan(plan.nodes, where, even=True).actions == []
+
+
 def test_adding_a_host_moves_a_fair_share_and_nothing_else() -> None:
     before, where = formed(places(3)), places(4)
     for place in where[6:]:

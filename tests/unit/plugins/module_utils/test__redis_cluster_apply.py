@@ -211,9 +211,9 @@ class FakeLink:
 
     def migrate(self, address: str, port: str, *words: Any) -> bytes:
         self.world.write()
-        assert list(words[:6]) == ["", "0", "8000", "REPLACE", "AUTH", PASSWORD] and words[6] == "KEYS"
+        assert list(words[:7]) == ["", "0", "8000", "REPLACE", "AUTH2", "admin", PASSWORD] and words[7] == "KEYS"
         target = self.world.instances[f"{address}:{port}"]
-        for key in words[7:]:
+        for key in words[8:]:
             slot = next(slot for slot, keys in self.item.keys.items() if key in keys)
             self.check(slot in target.importing and slot in self.item.migrating, "MOVED")
             target.keys.setdefault(slot, set()).add(key)
@@ -250,7 +250,7 @@ def places(hosts: Sequence[int] = (1, 2, 3), each: int = 2) -> list[rc.Place]:
 
 
 def run(world: World, where: Sequence[rc.Place], *, check: bool = False, replicas: int = 1, drain: str = "") -> apply.Outcome:
-    cluster = apply.Cluster(where, world.connect, PASSWORD, 30, apply.Time(world.clock, world.pause))
+    cluster = apply.Cluster(where, world.connect, "admin", PASSWORD, 30, apply.Time(world.clock, world.pause))
     make_plan = functools.partial(rc.drain, host=drain) if drain else rc.plan
     try:
         return cluster.converge(functools.partial(make_plan, places=where, replicas=replicas), check=check)
@@ -383,6 +383,31 @@ def test_draining_moves_masters_away_and_nothing_else() -> None:
     assert run(world, places(), drain="cache2").steps == []
 
 
+def test_nothing_is_taken_from_a_cluster_that_is_not_healthy() -> None:
+    world = formed()
+    world.instances["10.0.0.3:6380"].syncing = 10**9
+    cluster = apply.Cluster(places(), world.connect, "admin", PASSWORD, 30, apply.Time(world.clock, world.pause))
+    writes = world.writes
+    with pytest.raises(rc.RedisClusterError, match="before anything is taken from it: not within 30 s: 10.0.0.3:6380 is a replica"):
+        cluster.converge(functools.partial(rc.drain, places=places(), replicas=1, host="cache1"), check=False, healthy=True)
+    assert world.writes == writes
+
+
+def test_keys_are_carried_in_few_round_trips_and_none_is_left() -> None:
+    assert apply._groups({1: 40, 2: 0, 3: 60, 4: 1, 5: 500, 6: 1}, 100) == [[1, 3], [4], [5], [6]]
+    assert apply._groups({7: 0}, 100) == []
+    world = formed()
+    for item in world.instances.values():
+        for slot in item.keys:
+            item.keys[slot] = {b"%d-%d" % (slot, number) for number in range(1 + slot // 64 % 250)}
+    before, four = keys(world), places((1, 2, 3, 4))
+    for place in four[6:]:
+        world.add(place)
+    run(world, four)
+    right(world, four)
+    assert keys(world) == before
+
+
 def test_an_instance_that_does_not_answer_is_waited_for_and_then_named() -> None:
     world = World(places())
     world.instances["10.0.0.2:6380"].up = False
@@ -438,7 +463,7 @@ def test_what_an_instance_refuses_is_told_with_the_step(monkeypatch: pytest.Monk
 def test_a_cluster_that_never_rests_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     world = formed()
     outcomes = iter(range(100))
-    cluster = apply.Cluster(places(), world.connect, PASSWORD, 30, apply.Time(world.clock, world.pause))
+    cluster = apply.Cluster(places(), world.connect, "admin", PASSWORD, 30, apply.Time(world.clock, world.pause))
 
     def restless(nodes: dict[str, rc.Node]) -> rc.Plan:
         next(outcomes)

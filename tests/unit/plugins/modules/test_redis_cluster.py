@@ -44,10 +44,12 @@ class FakeConnection:
     """A cluster at rest, in which every instance says the same of all."""
 
     fault: Exception | None = None
+    user = "default"
     nodes: str = ""
 
     def __init__(self, **options: Any) -> None:
-        assert options["ssl_check_hostname"] is True and options["ssl_cert_reqs"] == "required" and options["password"] == SECRET
+        assert options["ssl_check_hostname"] is True and options["ssl_cert_reqs"] == "required"
+        assert (options["username"], options["password"]) == (self.user, SECRET)
         self.name = f"{options['host']}:{options['port']}"
         self.waiting: list[str] = []
 
@@ -124,6 +126,11 @@ def test_a_right_cluster_is_left_alone(capsys: pytest.CaptureFixture[str], ca_ce
     assert [shard["count"] for shard in answer["topology"]] == [5462, 5461, 5461]
 
 
+def test_it_speaks_as_the_user_that_is_given(capsys: pytest.CaptureFixture[str], ca_cert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeConnection, "user", "admin")
+    assert run(capsys, nodes=NODES, user="admin", password=SECRET, ca_cert=ca_cert, state="balanced")["steps"] == []
+
+
 def test_check_mode_tells_what_draining_would_do(capsys: pytest.CaptureFixture[str], ca_cert: str) -> None:
     answer = run(
         capsys, nodes=NODES, password=SECRET, ca_cert=ca_cert, state="drained", host="cache1", _ansible_check_mode=True, _ansible_diff=True
@@ -140,8 +147,8 @@ def test_what_a_server_refuses_is_told_without_arguments(capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        (AuthenticationError("invalid"), "10.0.0.1:6379 refuses the password: invalid"),
-        (ResponseError("WRONGPASS invalid"), "10.0.0.1:6379 refuses the password: WRONGPASS invalid"),
+        (AuthenticationError("invalid"), "10.0.0.1:6379 refuses user and password: invalid"),
+        (ResponseError("WRONGPASS invalid"), "10.0.0.1:6379 refuses user and password: WRONGPASS invalid"),
         (ResponseError("ERR This instance has cluster support disabled"), "10.0.0.1:6379 refuses: ERR This instance has cluster"),
         (ConnectionFailed("[SSL: CERTIFICATE_VERIFY_FAILED]"), "10.0.0.1:6379 shows a certificate that does not hold"),
         (ConnectionFailed("refused"), "all instances answer: not within 0 s: 10.0.0.1:6379 does not answer: refused"),
@@ -167,8 +174,8 @@ def test_every_fault_of_a_connection_is_a_message(
         ({"nodes": [{"port": "x"}]}, ["missing required arguments: address, host", "'x'"]),
         ({"nodes": NODES, "password": SECRET, "ca_cert": "/nowhere/ca.crt"}, ["ca_cert /nowhere/ca.crt cannot be read"]),
         (
-            {"nodes": NODES[:3], "password": "", "ca_cert": "/nowhere/ca.crt", "replicas": 8, "timeout": "nan"},
-            ["replicas is 8", "password is empty", "timeout is nan", "ca_cert"],
+            {"nodes": NODES[:3], "user": "", "password": "", "ca_cert": "/nowhere/ca.crt", "replicas": 8, "timeout": "nan"},
+            ["replicas is 8", "user is empty", "password is empty", "timeout is nan", "ca_cert"],
         ),
         ({"nodes": NODES, "password": SECRET, "ca_cert": "/dev/null", "state": "drained"}, ["host"]),
         ({"nodes": NODES, "password": SECRET, "ca_cert": "/dev/null", "state": "drained", "host": "x"}, ["host x is none of those"]),

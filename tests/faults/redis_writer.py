@@ -1,0 +1,136 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs on a host of the cache tier, as the application's user: writes to every slot until its input ends, then reads everything back.
+
+Arguments: the addresses (host:port,...), the CA certificate, the writers, and the keys that each slot holds besides (to be carried when slots
+move). Prints a line `started` once every writer has written, and at the end one line of JSON. It needs Debian's python3-redis alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import threading
+import time
+from typing import Any
+
+from redis.cluster import ClusterNode, RedisCluster
+from redis.crc import key_slot
+
+SLOTS = 16384
+PATIENCE = 60.0  # seconds after which a write that does not succeed is given up
+
+
+def one_key_a_slot() -> list[str]:
+    keys: dict[int, str] = {}
+    number = 0
+    while len(keys) < SLOTS:
+        key = f"arxos:ledger:{{{number}}}"
+        keys.setdefault(key_slot(key.encode()), key)
+        number += 1
+    return [keys[slot] for slot in range(SLOTS)]
+
+
+def connect(addresses: str, ca_cert: str) -> RedisCluster:
+    """With the patience of the application."""
+    nodes = [ClusterNode(host, int(port)) for host, _colon, port in (item.rpartition(":") for item in addresses.split(","))]
+    who = {"username": os.environ.get("REDIS_USER", "application"), "password": os.environ["REDIS_PASSWORD"]}
+    tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": ca_cert}
+    return RedisCluster(startup_nodes=nodes, socket_timeout=2, socket_connect_timeout=1, decode_responses=True, **who, **tls)
+
+
+class Writer(threading.Thread):
+    """Writes rising numbers to its keys; a number counts as written when the cluster has acknowledged it."""
+
+    def __init__(self, keys: list[str], addresses: str, ca_cert: str, end: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.keys, self.end, self.where = keys, end, (addresses, ca_cert)
+        self.written: dict[str, int] = {}
+        self.errors: list[tuple[float, str]] = []
+        self.waits: list[tuple[float, float]] = []  # when, and for how long, of writes that took longer than usual
+        self.slowest = 0.0
+        self.count = 0
+
+    def run(self) -> None:
+        client = connect(*self.where)
+        number = 0
+        while not self.end.is_set():
+            random.shuffle(self.keys)
+            for key in self.keys:
+                if self.end.is_set():
+                    return
+                number += 1
+                begin = time.monotonic()
+                while not self._write(client, key, number) and time.monotonic() - begin < PATIENCE:
+                    time.sleep(0.02)
+                waited = time.monotonic() - begin
+                self.slowest = max(self.slowest, waited)
+                if waited > 0.1:
+                    self.waits.append((time.time(), round(waited, 3)))
+
+    def _write(self, client: RedisCluster, key: str, number: int) -> bool:
+        try:
+            client.set(key, number)
+        except Exception as error:  # whatever the application would see
+            self.errors.append((time.time(), f"{type(error).__name__}: {error}"[:200]))
+            return False
+        self.written[key] = number
+        self.count += 1
+        return True
+
+
+def main() -> None:
+    addresses, ca_cert, writers, extra = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    keys = one_key_a_slot()
+    client = connect(addresses, ca_cert)
+    for start in range(0, SLOTS if extra else 0, 512):
+        pipe = client.pipeline()
+        for key in keys[start : start + 512]:
+            for number in range(extra):
+                pipe.set(f"{key}:{number}", "x" * 100)
+        pipe.execute()
+    end = threading.Event()
+    shuffled = random.sample(keys, len(keys))
+    threads = [Writer(shuffled[index::writers], addresses, ca_cert, end) for index in range(writers)]
+    begin = time.monotonic()
+    for thread in threads:
+        thread.start()
+    while not all(thread.count for thread in threads):
+        time.sleep(0.05)
+    print("started", flush=True)
+    sys.stdin.read()
+    end.set()
+    for thread in threads:
+        thread.join()
+    seconds = time.monotonic() - begin
+
+    client = connect(addresses, ca_cert)
+    written = {key: number for thread in threads for key, number in thread.written.items()}
+    lost = [key for key, number in written.items() if int(client.get(key) or 0) < number]
+    gone = 0
+    for key in keys:
+        names = [f"{key}:{number}" for number in range(extra)]
+        if extra:
+            gone += extra - int(client.exists(*names))
+            client.delete(*names)
+        client.delete(key)
+    errors = sorted(error for thread in threads for error in thread.errors)
+    report = {
+        "writes": sum(thread.count for thread in threads),
+        "slots": len(written),
+        "seconds": round(seconds, 1),
+        "slowest": round(max(thread.slowest for thread in threads), 3),
+        "waits": sorted(wait for thread in threads for wait in thread.waits)[:50],
+        "errors": len(errors),
+        "first_errors": errors[:5],
+        "lost": len(lost),
+        "gone": gone,
+    }
+    print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    main()
