@@ -10,6 +10,7 @@ move). Prints a line `started` once every writer has written, and at the end one
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import sys
@@ -83,6 +84,7 @@ class Writer(threading.Thread):
 
 
 def main() -> None:
+    logging.getLogger("redis").setLevel(logging.CRITICAL)  # it tells of every redirection
     addresses, ca_cert, writers, extra = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     keys = one_key_a_slot()
     client = connect(addresses, ca_cert)

@@ -70,13 +70,13 @@ def test_every_instance_has_the_same_users_and_default_is_off(host: Any, port: i
 
 
 REFUSED = {
-    "application": ["CONFIG GET x", "ACL LIST", "FLUSHALL", "KEYS x", "CLUSTER FAILOVER", "CLUSTER RESET", "SHUTDOWN", "DEBUG SLEEP 0", "INFO",
+    "application": ["CONFIG GET x", "ACL LIST", "FLUSHALL", "KEYS x", "CLUSTER FAILOVER", "CLUSTER RESET", "SHUTDOWN", "DEBUG SLEEP 0",
                     "MONITOR", "EVAL 'return 1' 0", "SCRIPT LOAD x", "CLIENT KILL TYPE normal", "PUBLISH x y", "MIGRATE h 1 k 0 1", "GET other"],
     "monitoring": ["GET arxos:x", "SET arxos:x 1", "CONFIG GET masterauth", "CONFIG SET maxmemory 1", "ACL LIST", "CLUSTER FAILOVER", "DBSIZE x"],
     "replication": ["GET arxos:x", "INFO", "CLUSTER NODES", "CONFIG GET masterauth"],
 }  # fmt: skip
 ALLOWED = {
-    "application": ["PING", "CLUSTER SLOTS", "CLUSTER SHARDS", "COMMAND COUNT", "READONLY", "HELLO 3", "CLIENT SETNAME x"],
+    "application": ["PING", "CLUSTER SLOTS", "CLUSTER SHARDS", "INFO", "COMMAND COUNT", "READONLY", "HELLO 3", "CLIENT SETNAME x"],
     "monitoring": ["PING", "INFO", "CLUSTER INFO", "CLUSTER NODES", "SLOWLOG GET", "LATENCY LATEST", "CLIENT LIST", "DBSIZE", "ROLE"],
     "replication": ["PING"],
 }
