@@ -97,7 +97,8 @@ class Ledger:
     writes: int = 0
     slots: int = 0
     seconds: float = 0.0
-    slowest: float = 0.0  # seconds that a client waited at most until its write was acknowledged
+    gap: float = 0.0  # seconds that some shard acknowledged nothing to anybody
+    slowest: float = 0.0  # seconds that one client waited at most until its write was acknowledged
     errors: int = 0  # that the client library handed to the application
     lost: int = 0  # acknowledged writes that were not there in the end
     gone: int = 0  # of the keys that were written once at the beginning
@@ -106,7 +107,7 @@ class Ledger:
 
     def __str__(self) -> str:
         return (
-            f"{self.writes} writes to {self.slots} slots in {self.seconds} s, slowest {self.slowest:.2f} s,"
+            f"{self.writes} writes to {self.slots} slots in {self.seconds} s, gap {self.gap:.2f} s, slowest {self.slowest:.2f} s,"
             f" {self.errors} errors, {self.lost} lost, {self.gone} gone"
         )
 

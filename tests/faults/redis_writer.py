@@ -19,7 +19,9 @@ import time
 from typing import Any
 
 from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import SSLConnection
 from redis.crc import key_slot
+from redis.exceptions import AskError, MovedError, ResponseError
 
 SLOTS = 16384
 PATIENCE = 60.0  # seconds after which a write that does not succeed is given up
@@ -43,12 +45,64 @@ def connect(addresses: str, ca_cert: str) -> RedisCluster:
     return RedisCluster(startup_nodes=nodes, socket_timeout=2, socket_connect_timeout=1, decode_responses=True, **who, **tls)
 
 
+class Probe(threading.Thread):
+    """Writes one key of one shard by itself, to whichever instance takes it, with little patience: how long does nobody take it?
+
+    A library waits for its timeouts one after the other and asks dead instances where the slots are; this is what the cluster is to blame for.
+    """
+
+    def __init__(self, key: str, addresses: str, ca_cert: str, end: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.key, self.ca_cert, self.end = key.replace("ledger", "probe", 1), ca_cert, end
+        self.places = [(host, int(port)) for host, _colon, port in (item.rpartition(":") for item in addresses.split(","))]
+        self.links: dict[tuple[str, int], SSLConnection] = {}
+        self.gap = 0.0
+        self.count = 0
+
+    def run(self) -> None:
+        place, turn, last = self.places[0], 0, time.monotonic()
+        while not self.end.is_set():
+            try:
+                answer = self._set(place)
+            except ResponseError as error:
+                # MOVED slot address:port, ASK likewise; anything else is told by one that cannot serve now.
+                words = str(error).split()
+                host, _colon, port = words[-1].rpartition(":")
+                answer, moved = "", isinstance(error, (MovedError, AskError)) or words[0] in ("MOVED", "ASK")
+                turn += 1
+                place = (host, int(port)) if moved and words[-1].count(":") == 1 else self.places[turn % len(self.places)]
+            except Exception:
+                self.links.pop(place, None)
+                answer, turn = "", turn + 1
+                place = self.places[turn % len(self.places)]
+            if answer:
+                now = time.monotonic()
+                self.gap = max(self.gap, now - last) if self.count else 0.0
+                last, self.count = now, self.count + 1
+            time.sleep(0.01)
+
+    def _set(self, place: tuple[str, int]) -> Any:
+        if place not in self.links:
+            who = {"username": os.environ.get("REDIS_USER", "application"), "password": os.environ["REDIS_PASSWORD"]}
+            timeouts = {"socket_timeout": 0.5, "socket_connect_timeout": 0.3}
+            self.links[place] = SSLConnection(host=place[0], port=place[1], ssl_ca_certs=self.ca_cert, **who, **timeouts)
+        link = self.links[place]
+        try:
+            link.send_command("SET", self.key, self.count, "EX", 600)
+            return link.read_response()
+        except ResponseError:
+            raise
+        except Exception:
+            link.disconnect()
+            raise
+
+
 class Writer(threading.Thread):
     """Writes rising numbers to its keys; a number counts as written when the cluster has acknowledged it."""
 
-    def __init__(self, keys: list[str], addresses: str, ca_cert: str, end: threading.Event) -> None:
+    def __init__(self, keys: list[str], client: RedisCluster, end: threading.Event) -> None:
         super().__init__(daemon=True)
-        self.keys, self.end, self.where = keys, end, (addresses, ca_cert)
+        self.keys, self.client, self.end = keys, client, end
         self.written: dict[str, int] = {}
         self.errors: list[tuple[float, str]] = []
         self.waits: list[tuple[float, float]] = []  # when, and for how long, of writes that took longer than usual
@@ -56,7 +110,6 @@ class Writer(threading.Thread):
         self.count = 0
 
     def run(self) -> None:
-        client = connect(*self.where)
         number = 0
         while not self.end.is_set():
             random.shuffle(self.keys)
@@ -65,16 +118,16 @@ class Writer(threading.Thread):
                     return
                 number += 1
                 begin = time.monotonic()
-                while not self._write(client, key, number) and time.monotonic() - begin < PATIENCE:
+                while not self._write(key, number) and time.monotonic() - begin < PATIENCE:
                     time.sleep(0.02)
                 waited = time.monotonic() - begin
                 self.slowest = max(self.slowest, waited)
                 if waited > 0.1:
                     self.waits.append((time.time(), round(waited, 3)))
 
-    def _write(self, client: RedisCluster, key: str, number: int) -> bool:
+    def _write(self, key: str, number: int) -> bool:
         try:
-            client.set(key, number)
+            self.client.set(key, number)
         except Exception as error:  # whatever the application would see
             self.errors.append((time.time(), f"{type(error).__name__}: {error}"[:200]))
             return False
@@ -96,16 +149,19 @@ def main() -> None:
         pipe.execute()
     end = threading.Event()
     shuffled = random.sample(keys, len(keys))
-    threads = [Writer(shuffled[index::writers], addresses, ca_cert, end) for index in range(writers)]
+    clients = [connect(addresses, ca_cert) for _index in range(writers)]
+    threads = [Writer(shuffled[index::writers], clients[index], end) for index in range(writers)]
+    first = {client.nodes_manager.slots_cache[slot][0].name: keys[slot] for slot in reversed(range(SLOTS))}
+    probes = [Probe(key, addresses, ca_cert, end) for key in first.values()]
     begin = time.monotonic()
-    for thread in threads:
+    for thread in (*threads, *probes):
         thread.start()
-    while not all(thread.count for thread in threads):
+    while not all(thread.count for thread in (*threads, *probes)):
         time.sleep(0.05)
     print("started", flush=True)
     sys.stdin.read()
     end.set()
-    for thread in threads:
+    for thread in (*threads, *probes):
         thread.join()
     seconds = time.monotonic() - begin
 
@@ -124,6 +180,7 @@ def main() -> None:
         "writes": sum(thread.count for thread in threads),
         "slots": len(written),
         "seconds": round(seconds, 1),
+        "gap": round(max(probe.gap for probe in probes), 3),
         "slowest": round(max(thread.slowest for thread in threads), 3),
         "waits": sorted(wait for thread in threads for wait in thread.waits)[:50],
         "errors": len(errors),
