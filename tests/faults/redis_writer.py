@@ -172,8 +172,8 @@ def main() -> None:
     for key in keys:
         names = [f"{key}:{number}" for number in range(extra)]
         if extra:
-            gone += extra - int(client.exists(*names))
-            client.delete(*names)
+            gone += extra - int(client.execute_command("EXISTS", *names))
+            client.execute_command("DEL", *names)
         client.delete(key)
     errors = sorted(error for thread in threads for error in thread.errors)
     report = {
