@@ -18,7 +18,7 @@ import threading
 import time
 from typing import Any
 
-from redis.cluster import ClusterNode, RedisCluster
+from redis.cluster import PRIMARY, ClusterNode, RedisCluster
 from redis.connection import SSLConnection
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, ResponseError
@@ -37,12 +37,23 @@ def one_key_a_slot() -> list[str]:
     return [keys[slot] for slot in range(SLOTS)]
 
 
+class Client(RedisCluster):
+    """redis-py that follows a slot also to an instance that has just joined: of itself it fails with an AttributeError there (up to 8.1)."""
+
+    def get_node(self, host: Any = None, port: Any = None, node_name: Any = None) -> Any:
+        found = super().get_node(host, port, node_name)
+        if found is None and node_name:
+            host, _colon, port = node_name.rpartition(":")
+            found = self.nodes_manager.nodes_cache.setdefault(node_name, ClusterNode(host, int(port), PRIMARY))
+        return found
+
+
 def connect(addresses: str, ca_cert: str) -> RedisCluster:
     """With the patience of the application."""
     nodes = [ClusterNode(host, int(port)) for host, _colon, port in (item.rpartition(":") for item in addresses.split(","))]
     who = {"username": os.environ.get("REDIS_USER", "application"), "password": os.environ["REDIS_PASSWORD"]}
     tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": ca_cert}
-    return RedisCluster(startup_nodes=nodes, socket_timeout=2, socket_connect_timeout=1, decode_responses=True, **who, **tls)
+    return Client(startup_nodes=nodes, socket_timeout=2, socket_connect_timeout=1, decode_responses=True, **who, **tls)
 
 
 class Probe(threading.Thread):

@@ -11,7 +11,7 @@ import urllib3
 from minio import Minio
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
-from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.cluster import PRIMARY, ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
 from .settings import Settings
@@ -69,6 +69,18 @@ class Database:
         await asyncio.gather(self._run(self.primary, "SELECT 1"), self._run(self.replicas, "SELECT 1"))
 
 
+class Cache(RedisCluster):
+    """Follows a key also to an instance that has just joined, of which redis-py up to 8.1 makes an AttributeError."""
+
+    def get_node(self, host: str | None = None, port: int | None = None, node_name: str | None = None) -> ClusterNode | None:
+        found = super().get_node(host, port, node_name)
+        if found is None and node_name:
+            name, _, number = node_name.rpartition(":")
+            found = ClusterNode(name, int(number), PRIMARY, **self.nodes_manager.connection_kwargs)
+            self.nodes_manager.set_nodes(self.nodes_manager.nodes_cache, {found.name: found})
+        return found
+
+
 def make_cache(settings: Settings) -> RedisCluster:
     """Connects with the first command, and looks for the cluster anew whenever it lost it."""
     nodes = [ClusterNode(host, int(port)) for host, _, port in (node.rpartition(":") for node in settings.redis_nodes)]
@@ -79,7 +91,7 @@ def make_cache(settings: Settings) -> RedisCluster:
         "password": settings.redis_password,
         "decode_responses": True,
     }
-    return RedisCluster(startup_nodes=nodes, dynamic_startup_nodes=False, socket_timeout=2, socket_connect_timeout=1, **tls)
+    return Cache(startup_nodes=nodes, dynamic_startup_nodes=False, socket_timeout=2, socket_connect_timeout=1, **tls)
 
 
 class Files:
