@@ -18,7 +18,16 @@ INFO = (RECORDED / "info-2.45.json").read_text()
 NOW = 1795532090.0  # seconds after the recorded backups
 WEEK = 7 * 86400
 CLUSTER = {"members": [{"name": "d1", "role": "leader", "state": "running"}, {"name": "d2", "role": "replica", "state": "streaming"}]}
-IDLE = {"replica": False, "archived": 9, "failed": 0, "archived_at": NOW - 30, "failed_at": None, "failed_wal": None, "waiting": 0, "oldest": 0}
+IDLE = {
+    "replica": False,
+    "archived": 9,
+    "failed": 0,
+    "archived_at": NOW - 30,
+    "failed_at": None,
+    "failed_wal": None,
+    "waiting": 0,
+    "oldest": 0,
+}
 
 
 class Host:

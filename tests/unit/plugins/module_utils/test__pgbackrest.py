@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -65,7 +66,9 @@ def test_info_of_a_stanza_that_is_not_there() -> None:
     assert (found.exists, found.backups, found.archive) == (False, (), "")
 
 
-@pytest.mark.parametrize("text", ["", "{", "null", '[{"name": "arxos"}]', '[{"name": "arxos", "archive": [], "backup": [{}], "status": {}}]'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "null", '[{"name": "arxos"}]', '[{"name": "arxos", "archive": [], "backup": [{}], "status": {}}]']
+)
 def test_info_that_is_none(text: str) -> None:
     with pytest.raises(PgbackrestError, match="something else than expected"):
         backups.parse_info(text, "arxos")
@@ -114,7 +117,7 @@ def test_the_archive_counts_whole_segments_only() -> None:
 def test_holes_are_told_from_the_oldest_backup_on() -> None:
     found = stanza(backup(segment=16), backup(segment=20))
     assert backups.holes(found, Archive(frozenset([3, *range(16, 24)]))) == []
-    assert backups.holes(found, Archive(frozenset([16, 17, 20, 21, 300]) - {299})) [:2] == ["0000000000000012", "0000000000000013"]
+    assert backups.holes(found, Archive(frozenset([16, 17, 20, 21, 300]) - {299}))[:2] == ["0000000000000012", "0000000000000013"]
     assert backups.holes(found, Archive(frozenset(range(16, 20)))) == ["0000000000000014"]
     assert backups.holes(stanza(), Archive(frozenset([1]))) == []
 
@@ -267,7 +270,7 @@ def test_one_member_acts(members: list[dict[str, str]], acting: str) -> None:
 def test_damage_is_named(version: str, case: str, fault: str) -> None:
     found = backups.parse_verify((RECORDED / f"verify-{version}-{case}.txt").read_text())
     assert not found.ok
-    assert [line for line in found.faults if __import__("re").match(rf".*{fault}", line)], found.faults
+    assert [line for line in found.faults if re.match(rf".*{fault}", line)], found.faults
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -286,7 +289,9 @@ def test_no_verdict_is_no_good_verdict() -> None:
 
 
 def test_metrics_are_read_as_they_were_written() -> None:
-    text = backups.render_metrics({'x_seconds{at_least="full"}': ("A", 1795532080), 'x_seconds{at_least="diff"}': ("A", 0.5), "x": ("B", 1)})
+    text = backups.render_metrics(
+        {'x_seconds{at_least="full"}': ("A", 1795532080), 'x_seconds{at_least="diff"}': ("A", 0.5), "x": ("B", 1)}
+    )
     assert text.count("# TYPE x_seconds gauge\n") == 1
     assert 'x_seconds{at_least="full"} 1795532080\n' in text
     assert backups.metric_of(text, 'x_seconds{at_least="full"}') == 1795532080
