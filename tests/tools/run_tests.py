@@ -3,11 +3,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs the gates and tests of this collection and closes with one line, `N passed, N failed`.
 
-    run_tests.py                      what CI runs, in this order: lint, sanity, unit, integration, verify
+    run_tests.py                      what CI runs, in this order: lint, sanity, unit, integration, faults:fast, verify
     run_tests.py lint unit            parts of it
     run_tests.py molecule             every Molecule scenario in full, on a fresh lab
     run_tests.py molecule:cache       one scenario, on a fresh lab, with what it stands on brought by its prepare playbook
     run_tests.py integration:go_live  tests/integration/test_go_live.py alone
+    run_tests.py faults               every fault of tests/faults, on the tiers that keep data, from bare hosts
+    run_tests.py faults:database      tests/faults/test_database.py alone
+    run_tests.py faults:fast          those marked so, on the platform as it stands in the test lab
 
 A gate counts 1, a Molecule scenario one for each step of its sequence, pytest what its report says. A part that ran
 nothing has failed. The whole output of each is in .lab/logs/, the end of it is printed where it failed.
@@ -255,6 +258,19 @@ def integration(only: str) -> list[Step]:
     return [*lab_up(bare=True), *(pytest_step(f"integration {name[5:-3]}", [f"tests/integration/{name}"], 2700) for name in files)]
 
 
+def faults(only: str) -> list[Step]:
+    """Faults caused for real: all of them on a fresh lab without application and edge, or the fast ones on the platform as it is."""
+    if only == "fast":
+        return [pytest_step("faults fast", ["tests/faults"], 600, ["-m", "fast"])]
+    tiers = ["--limit", "database,app,cache,storage,localhost"]
+    steps = lab_up(bare=True)
+    steps[-1].command += tiers
+    for stage in ("hosts", "storage", "database", "cache"):
+        steps.append(Step(f"lab {stage}", ["ansible-playbook", f"playbooks/{stage}.yml", *tiers], 900))
+    names = [only] if only else sorted(path.stem[5:] for path in (ROOT / "tests/faults").glob("test_*.py"))
+    return [*steps, *(pytest_step(f"faults {name}", [f"tests/faults/test_{name}.py"], 3600) for name in names)]
+
+
 def verify(only: str) -> list[Step]:
     """The testinfra tests of the scenarios, on the platform as it stands in the test lab."""
     paths = {name: f"molecule/{name}/tests" for name in ([only] if only else SCENARIOS)}
@@ -262,7 +278,7 @@ def verify(only: str) -> list[Step]:
 
 
 def part(name: str) -> list[Result]:
-    """Run one part. Gates that look at files run two at a time; what uses the lab stops at its first failure."""
+    """Run one part. Gates that look at files run two at a time; what builds on itself in the lab stops at its first failure."""
     kind, _sep, only = name.partition(":")
     print(f"== {name}", flush=True)
     if kind in ("lint", "sanity", "unit"):
@@ -270,11 +286,11 @@ def part(name: str) -> list[Result]:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             results = list(pool.map(run, steps))
     else:
-        steps = {"molecule": molecule, "integration": integration, "verify": verify}[kind](only)
+        steps = {"molecule": molecule, "integration": integration, "faults": faults, "verify": verify}[kind](only)
         results = []
         for step in steps:
             results.append(run(step))
-            if results[-1].failed and kind != "verify":
+            if results[-1].failed and (kind not in ("faults", "verify") or step.name.startswith("lab ")):
                 break
         for step in steps[len(results) :]:
             print(f"  {step.name:<28} not run: it stands on what failed")
@@ -287,11 +303,11 @@ def part(name: str) -> list[Result]:
 
 def main() -> int:
     """Run the parts that were asked for."""
-    everything = ["lint", "sanity", "unit", "integration", "verify"]
+    everything = ["lint", "sanity", "unit", "integration", "faults:fast", "verify"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"parts to run; without one {', '.join(everything)}")
     parts = parser.parse_args().parts or everything
-    unknown = [name for name in parts if name.partition(":")[0] not in [*everything, "molecule"]]
+    unknown = [name for name in parts if name.partition(":")[0] not in [*everything, "faults", "molecule"]]
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}")
     # So that a run which is ended takes its step along, as Ctrl-C does.

@@ -1,0 +1,167 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What PostgreSQL's clients notice of each fault: how long nobody could write, and that nothing that was acknowledged is gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from .cluster import Cluster, HostError, Observation, until
+from .conftest import Judge
+from .scenarios import another_leader, kill_leaders_host, kill_postmaster, lead_etcd, switch_over
+
+pytestmark = pytest.mark.usefixtures("whole")
+Figure = Callable[[str, object], None]
+# Room for the data and the WAL of a lab, in MiB.
+SMALL_DISK = 700
+
+
+@pytest.mark.fast
+def test_the_postmaster_is_killed(cluster: Cluster, judge: Judge) -> None:
+    judge("kill -9 of the postmaster", kill_postmaster(cluster), 10)
+
+
+def test_patroni_and_the_postmaster_are_killed(cluster: Cluster, judge: Judge) -> None:
+    leader = cluster.leader
+    process = cluster.postmaster(leader)
+    with Observation(cluster) as seen:
+        began = time.monotonic()
+        cluster.run(leader, "sh", "-c", f"kill -9 $(systemctl show -P MainPID patroni.service) {process}")
+        seen.writes_again(time.monotonic())
+        cluster.wait_until_whole()
+    judge("kill -9 of Patroni and the postmaster", seen.report(began), 25)
+
+
+def test_the_leaders_host_dies(cluster: Cluster, judge: Judge, figure: Figure) -> None:
+    report, back = kill_leaders_host(cluster)
+    figure("  the host is a replica again", f"{back:5.1f} s after it was started")
+    judge("the leader's host dies", report, 25)
+
+
+def test_the_leaders_host_is_cut_off(cluster: Cluster, judge: Judge, figure: Figure) -> None:
+    leader = cluster.leader
+    lead_etcd(cluster, leader)
+    with Observation(cluster) as seen:
+        began = time.monotonic()
+        cluster.cut(leader)
+        seen.writes_again(time.monotonic())
+        successor = another_leader(cluster, leader)
+        until(30, lambda: cluster.leaders() == [successor], f"{leader} takes no more writes")
+        seen.keep_on(5)
+        cluster.join(leader)
+        figure("  the host is a replica again", f"{cluster.wait_until_whole():5.1f} s after it was joined")
+    report = seen.report(began)
+    judge("the leader's host is cut off", report, 25)
+    watched = [sight for sight in seen.sights if sight.member == leader and sight.began > began]
+    assert watched and watched[-1].state == "recovers", "nobody looked at the one that was cut off"
+
+
+@pytest.mark.parametrize("how", ["dies", "is cut off"])
+def test_a_replica_is_lost(cluster: Cluster, judge: Judge, how: str) -> None:
+    """The one that commits wait for: losing the other is nothing."""
+    leader, replica = cluster.leader, cluster.successor()
+    with Observation(cluster) as seen:
+        began = time.monotonic()
+        (cluster.kill_host if how == "dies" else cluster.cut)(replica)
+        seen.writes_again(time.monotonic() + 2)
+        seen.keep_on(10)
+        cluster.heal()
+        cluster.wait_until_whole()
+        assert cluster.leader == leader
+    judge(f"the synchronous replica {how}", seen.report(began), 25)
+
+
+def test_both_replicas_are_lost(cluster: Cluster, judge: Judge) -> None:
+    """As configured (synchronous, not strict): the leader goes on alone. Etcd loses its majority with them, so this is failsafe mode's to allow or refuse."""
+    leader = cluster.leader
+    with Observation(cluster) as seen:
+        began = time.monotonic()
+        for name in cluster.members:
+            if name != leader:
+                cluster.run(name, "systemctl", "stop", "patroni.service")
+                cluster.repairs.append(lambda name=name: cluster.start(name, "patroni.service"))
+        seen.writes_again(time.monotonic() + 2)
+        seen.keep_on(10)
+        cluster.heal()
+        cluster.wait_until_whole()
+        assert cluster.leader == leader
+    judge("both replicas are lost", seen.report(began), 25)
+
+
+@pytest.mark.fast
+def test_planned_switchover(cluster: Cluster, judge: Judge) -> None:
+    report = switch_over(cluster)
+    judge("planned switchover", report, 2)
+    assert report.not_read == {}
+
+
+# A disk that is full ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(cluster: Cluster) -> Iterator[str]:
+    """The successor, with its data on a file system of its own (a tmpfs: containers get no block device), to which it was cloned anew."""
+    member = cluster.successor()
+    version = cluster.run(member, "sh", "-c", "ls /var/lib/postgresql | grep -x '[0-9]*'")
+    place = f"/var/lib/postgresql/{version}"
+    cluster.run(member, "systemctl", "stop", "patroni.service")
+
+    def back() -> None:
+        cluster.run(member, "systemctl", "stop", "patroni.service")
+        cluster.run(member, "umount", place)
+        cluster.run(member, "systemctl", "start", "patroni.service")
+
+    cluster.repairs.append(lambda: cluster.start(member, "patroni.service"))
+    cluster.run(member, "mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}m,mode=0755,uid=postgres,gid=postgres", "tmpfs", place)
+    cluster.repairs.append(back)
+    cluster.start(member, "patroni.service")
+    cluster.wait_until_whole()
+    yield member
+
+
+def fill(cluster: Cluster, member: str) -> str:
+    """Fill the disk of a member's data to the last byte; the file that does it."""
+    place = cluster.run(member, "sh", "-c", "echo /var/lib/postgresql/[0-9]*")
+    cluster.run(member, "sh", "-c", f"dd if=/dev/zero of={place}/full bs=1M 2>&1; dd if=/dev/zero of={place}/full.end bs=1k 2>&1; true")
+    assert cluster.run(member, "df", "--output=avail", place).split()[-1] == "0"
+    return f"{place}/full"
+
+
+def sound(cluster: Cluster, member: str) -> None:
+    """Every page keeps its checksum and every index fits its table: all is read."""
+    cluster.run(member, "pg_dump", "-d", "arxos_production", "-f", "/dev/null", user="postgres", timeout=120)
+    assert cluster.sql(member, "SELECT sum(checksum_failures) FROM pg_stat_database", "postgres") == "0"
+
+
+def wal_is_used_up(cluster: Cluster, member: str) -> bool:
+    """Use up one segment of the WAL that is there already, as a busy minute would; whether that was the end of it."""
+    try:
+        cluster.sql(member, "SELECT pg_switch_wal()", "postgres")
+    except HostError:
+        return True
+    return False
+
+
+def test_the_leaders_disk_is_full(cluster: Cluster, small_disk: str, judge: Judge, figure: Figure) -> None:
+    """WAL can grow no more: PostgreSQL ends rather than acknowledge what it cannot keep, and another takes over. Freed, it comes back by itself."""
+    leader = small_disk
+    cluster.switchover(cluster.leader, leader)
+    cluster.wait_until_whole()
+    assert cluster.leader == leader
+    with Observation(cluster) as seen:
+        began = time.monotonic()
+        full = fill(cluster, leader)
+        until(60, lambda: wal_is_used_up(cluster, leader), "the end of PostgreSQL")
+        another_leader(cluster, leader)
+        seen.writes_again(time.monotonic())
+        log = cluster.run(leader, "sh", "-c", "grep -h 'No space left on device' /var/log/postgresql/*.log | tail -n 3")
+        assert "No space left on device" in log
+        cluster.run(leader, "sh", "-c", f"rm {full} {full}.end")
+        figure("  the member is a replica again", f"{cluster.wait_until_whole():5.1f} s after its disk was freed")
+    judge("the leader's disk is full", seen.report(began), 25)
+    for member in cluster.members:
+        sound(cluster, member)
