@@ -224,6 +224,12 @@ class Cluster:
         ]
         self.run(leader, *command, given=call)
 
+    def play(self, playbook: str, *arguments: str) -> None:
+        """Run one of our playbooks on the lab."""
+        command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(INVENTORY), str(ROOT / "playbooks" / playbook), *arguments]
+        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False)
+        assert done.returncode == 0, done.stdout[-3000:]
+
     def heal(self) -> None:
         """Undo what was done, the last first."""
         while self.repairs:

@@ -76,14 +76,13 @@ def test_a_replica_is_lost(cluster: Cluster, judge: Judge, how: str) -> None:
 
 
 def test_both_replicas_are_lost(cluster: Cluster, judge: Judge) -> None:
-    """As configured (synchronous, not strict): the leader goes on alone. Etcd loses its majority with them, so this is failsafe mode's to allow or refuse."""
+    """As configured (synchronous, not strict): the leader goes on alone. Their hosts are up, and etcd with them."""
     leader = cluster.leader
     with Observation(cluster) as seen:
         began = time.monotonic()
         for name in cluster.members:
             if name != leader:
-                cluster.run(name, "systemctl", "stop", "patroni.service")
-                cluster.repairs.append(lambda name=name: cluster.start(name, "patroni.service"))
+                cluster.stop(name, "patroni.service")
         seen.writes_again(time.monotonic() + 2)
         seen.keep_on(10)
         cluster.heal()
@@ -99,13 +98,48 @@ def test_planned_switchover(cluster: Cluster, judge: Judge) -> None:
     assert report.not_read == {}
 
 
+def test_rolling_restart(cluster: Cluster, judge: Judge) -> None:
+    """Every host's PostgreSQL and Patroni, replicas first."""
+    since = {member: cluster.sql(member, "SELECT pg_postmaster_start_time()") for member in cluster.members}
+    with Observation(cluster) as seen:
+        began = time.monotonic()
+        cluster.play("restart_database.yml")
+        seen.writes_again(time.monotonic())
+        cluster.wait_until_whole()
+    assert not [member for member in cluster.members if cluster.sql(member, "SELECT pg_postmaster_start_time()") == since[member]]
+    report = seen.report(began)
+    judge("rolling restart", report, 2)
+    assert report.not_read == {}
+
+
+# Partitions ------------------------------------------------------------------------------------------------------------
+
+
+def test_next_months_partition_is_missing(cluster: Cluster) -> None:
+    """The playbook brings it back; until then its rows are refused, by name of table and with the value that found no partition."""
+    leader = cluster.leader
+    month = cluster.sql(leader, "SELECT to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY-MM')")
+    partition = f"arxos_prod.buildings_{month.replace('-', '_')}"
+    described = f"""SELECT pg_get_expr(relpartbound, oid), (SELECT count(*) FROM pg_index WHERE indrelid = c.oid),
+        (SELECT count(*) FROM aclexplode(relacl)), relowner::regrole FROM pg_class c WHERE oid = to_regclass('{partition}')"""
+    before = cluster.sql(leader, described)
+    assert before
+    cluster.sql(leader, f"DROP TABLE {partition}")
+    with pytest.raises(HostError, match=f'no partition of relation "buildings" found for row(?s:.*){month}-15'):
+        cluster.sql(leader, f"INSERT INTO arxos_prod.buildings (name, created_at) VALUES ('x', '{month}-15 12:00+00')")
+    cluster.play("database.yml", "--tags", "postgresql_schema", "--limit", "database,localhost")
+    assert cluster.sql(leader, described) == before
+    for member in cluster.members:
+        until(10, lambda member=member: cluster.sql(member, described) == before, f"the partition on {member}")
+
+
 # A disk that is full ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def small_disk(cluster: Cluster) -> Iterator[str]:
-    """The successor, with its data on a file system of its own (a tmpfs: containers get no block device), to which it was cloned anew."""
-    member = cluster.successor()
+    """A replica with its data on a file system of its own (a tmpfs: containers get no block device), to which it is cloned anew. It may take over."""
+    member, other = sorted(set(cluster.members) - {cluster.leader})
     version = cluster.run(member, "sh", "-c", "ls /var/lib/postgresql | grep -x '[0-9]*'")
     place = f"/var/lib/postgresql/{version}"
     cluster.run(member, "systemctl", "stop", "patroni.service")
@@ -120,6 +154,9 @@ def small_disk(cluster: Cluster) -> Iterator[str]:
     cluster.repairs.append(back)
     cluster.start(member, "patroni.service")
     cluster.wait_until_whole()
+    if cluster.successor() != member:
+        cluster.run(other, "systemctl", "restart", "patroni.service")
+        until(30, lambda: cluster.successor() == member, f"{member} is waited for")
     yield member
 
 

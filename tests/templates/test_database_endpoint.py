@@ -34,6 +34,9 @@ def test_haproxy(render: Callable[..., str]) -> None:
             ["db1", "192.0.2.1:5432", "verifyhost", "db1"],
             ["db2", "192.0.2.2:5432", "verifyhost", "db2"],
         ]
+    # A replica that is none any more keeps its readers; a leader that is none any more loses its writers.
+    assert "http-check expect status 200 error-status L7OKC" in found["backend replicas"]
+    assert "http-check expect status 200" in found["backend leader"]
     server = next(line for line in found["defaults"] if line.startswith("default-server"))
     for part in ("check-ssl", "verify required", "ca-file /etc/ssl/arxos/ca.crt", "port 8008", "on-marked-down shutdown-sessions"):
         assert part in server

@@ -137,7 +137,7 @@ def test_patroni_4_takes_no_shorter_key(render: Callable[..., str]) -> None:
 def test_types_are_those_that_patroni_gives_back(render: Callable[..., str]) -> None:
     """What is in etcd is compared with what is wanted: numbers have to be numbers."""
     dynamic = patroni(render)["bootstrap"]["dcs"]
-    assert dynamic["ttl"] == 20
+    assert dynamic["ttl"] == 16
     assert dynamic["synchronous_mode"] is True
     assert dynamic["postgresql"]["parameters"]["max_connections"] == 200
     assert dynamic["ttl"] >= dynamic["loop_wait"] + 2 * dynamic["retry_timeout"], (
