@@ -146,7 +146,10 @@ class Cluster:
 
     def successor(self) -> str:
         """The replica that commits wait for, and that may take over."""
-        return next(name for name, seen in self.members_seen().items() if seen["role"] in ("sync_standby", "quorum_standby"))
+        found = [name for name, seen in self.members_seen().items() if seen["role"] in ("sync_standby", "quorum_standby")]
+        if not found:
+            raise HostError("no replica may take over")
+        return found[0]
 
     def faults(self) -> list[str]:
         """What the tier lacks to be whole: one leader, every other member streaming from it on its timeline, one that may take over, all of etcd."""
@@ -160,8 +163,10 @@ class Cluster:
                 found.append(f"{name} is {member['state']} on timeline {member.get('timeline')}")
         streaming = self.sql(leader, "SELECT application_name FROM pg_stat_replication WHERE state = 'streaming'").split()
         found += [f"{name} does not stream" for name in self.members if name not in (leader, *streaming)]
-        if not [name for name, member in seen.items() if member["role"] in ("sync_standby", "quorum_standby")]:
-            found.append("no replica may take over")
+        try:
+            self.successor()
+        except HostError as error:
+            found.append(str(error))
         for name in self.members:
             with contextlib.suppress(HostError):
                 if '"health":"true"' in self.run(name, "curl", "-sS", "--max-time", "3", "http://127.0.0.1:2381/health"):

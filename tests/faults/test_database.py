@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -58,6 +59,30 @@ def test_the_leaders_host_is_cut_off(cluster: Cluster, judge: Judge, figure: Fig
     judge("the leader's host is cut off", report, 25)
     watched = [sight for sight in seen.sights if sight.member == leader and sight.began > began]
     assert watched and watched[-1].state == "recovers", "nobody looked at the one that was cut off"
+
+
+def test_patroni_hangs_on_the_leader(cluster: Cluster, judge: Judge) -> None:
+    """A lab has no watchdog, which would reset such a host. So the former leader still takes what its own socket brings, and acknowledges none of it:
+    the replica that it would have to wait for leads. No client of an endpoint reaches it."""
+    leader = cluster.leader
+    with Observation(cluster) as seen:
+        began = time.monotonic()
+        cluster.run(leader, "systemctl", "kill", "--kill-whom=main", "--signal=STOP", "patroni.service")
+        cluster.repairs.append(lambda: cluster.run(leader, "systemctl", "kill", "--kill-whom=main", "--signal=CONT", "patroni.service"))
+        another_leader(cluster, leader)
+        led = time.monotonic()
+        seen.writes_again(led)
+        insert = f"INSERT INTO arxos_prod.buildings (name) VALUES ('{seen.mark}-alone')"
+        with pytest.raises(subprocess.TimeoutExpired):
+            cluster.run(leader, "psql", "-XAtqw", "-d", "arxos_production", "-c", insert, user="postgres", timeout=5)
+        cluster.heal()
+        cluster.wait_until_whole()
+    assert cluster.sql(leader, f"SELECT count(*) FROM arxos_prod.buildings WHERE name = '{seen.mark}-alone'") == "0", (
+        "it is on a timeline of its own"
+    )
+    report = seen.report(began)
+    report.two_writers = [pair for pair in report.two_writers if leader not in (pair[0].member, pair[1].member)]
+    judge("Patroni hangs on the leader", report, 25)
 
 
 @pytest.mark.parametrize("how", ["dies", "is cut off"])
