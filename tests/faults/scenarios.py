@@ -59,7 +59,7 @@ def switch_over(cluster: Cluster) -> Report:
     leader, successor = cluster.leader, cluster.successor()
     with Observation(cluster) as seen:
         began = time.monotonic()
-        cluster.switchover(leader, successor)
+        cluster.play("switchover.yml", "-e", f"candidate={successor}")
         assert another_leader(cluster, leader) == successor
         seen.writes_again(time.monotonic())
         cluster.wait_until_whole()
