@@ -54,7 +54,8 @@ def run(words: Sequence[str]) -> tuple[int, str, str]:
 def ask_patroni(url: str, ca_certificate: str) -> Mapping[str, Any]:
     """The cluster as Patroni of this host sees it. Raises PgbackrestError."""
     try:
-        with urllib.request.urlopen(f"{url}/cluster", timeout=10, context=ssl.create_default_context(cafile=ca_certificate)) as answer:
+        context = ssl.create_default_context(cafile=ca_certificate)
+        with urllib.request.build_opener(urllib.request.HTTPSHandler(context=context)).open(f"{url}/cluster", timeout=10) as answer:
             found = json.load(answer)
     except (OSError, ValueError) as error:
         raise PgbackrestError(f"Patroni does not say who leads: {error}") from error
@@ -155,9 +156,9 @@ def main(arguments: Sequence[str], run: Run = run, clock: Callable[[], float] = 
     figures[f"{PREFIX[job]}_last_run_timestamp_seconds"] = ("When the last run ended", clock())
     Path(written).write_text(render_metrics(figures), encoding="utf-8")
     if problem:
-        print(problem, file=sys.stderr)
+        sys.stderr.write(f"{problem}\n")
     return 1 if problem else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))

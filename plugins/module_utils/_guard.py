@@ -58,7 +58,8 @@ class Host(Protocol):
     def sql(self, statement: str) -> str | None:
         """First line of the answer; None while PostgreSQL does not take connections."""
 
-    def patroni(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]: ...
+    def patroni(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        raise NotImplementedError
 
 
 @dataclass

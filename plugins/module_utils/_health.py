@@ -256,7 +256,7 @@ def judge_metrics(probe: Probe, measure: Measure) -> list[str]:
     """Timers say C(<thing>_success) and C(<thing>_last_success_timestamp_seconds)."""
     problems, oldest = [], probe.get("max_age_hours")
     for name, value in measure["values"].items():
-        thing, _, what = name.partition("_last_success_")
+        thing, _separator, what = name.partition("_last_success_")
         if name.endswith("_success") and value != 1:
             problems.append(f"{name} is {value:g}, wanted 1")
         elif what == "timestamp_seconds" and oldest is not None:

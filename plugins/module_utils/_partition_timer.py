@@ -120,7 +120,7 @@ def metrics(outcome: Outcome, now: float, last_success: float) -> str:
 def last_success_in(text: str) -> float:
     """When the run before was a success; 0 where that is not known."""
     for line in text.splitlines():
-        name, _, value = line.partition(" ")
+        name, _separator, value = line.partition(" ")
         if name == SUCCESS_AT:
             try:
                 return float(value)
@@ -164,11 +164,11 @@ def main(arguments: Sequence[str], connect: Callable[[str], tuple[Any, Any, type
     before = published.read_text() if published.exists() else ""
     target.write_text(metrics(outcome, time.time(), last_success_in(before)))
     for what, names in outcome.changes.items():
-        print(f"{what}: {', '.join(names)}")
+        sys.stdout.write(f"{what}: {', '.join(names)}\n")
     for problem in outcome.problems:
-        print(problem, file=sys.stderr)
+        sys.stderr.write(f"{problem}\n")
     return 1 if outcome.problems else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))

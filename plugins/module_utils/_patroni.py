@@ -383,8 +383,7 @@ class Cluster:
                 self._restart_member(name)
         if view.leader not in names:
             return
-        leader = view.leader
-        assert leader is not None
+        leader = view.leader or ""
         view = self._whole(())
         fit = [item for item in view.candidates() if not (only_pending and self._status(item).get("pending_restart"))]
         if view.leader != leader:
@@ -408,8 +407,7 @@ class Cluster:
         self._whole(wanted, since={name: before})
 
     def _hand_over(self, view: View, candidate: str) -> None:
-        old = view.leader
-        assert old is not None
+        old = view.leader or ""
         member = view.members[candidate]
         if candidate not in view.streaming or not member.may_lead:
             why = "is tagged so that it never leads" if candidate in view.streaming else f"does not stream (it is {member.state})"

@@ -88,7 +88,7 @@ def setting_value(value: Any) -> str:
 
 def found_in(row: Any) -> Found:
     """A row of C(CATALOGUE)."""
-    settings = tuple(sorted((name, value) for name, _, value in (entry.partition("=") for entry in row["settings"] or ())))
+    settings = tuple(sorted((name, value) for name, _separator, value in (entry.partition("=") for entry in row["settings"] or ())))
     return Found(row["name"], row["password"], frozenset(row["attributes"]), frozenset(row["member_of"]), settings)
 
 

@@ -118,7 +118,7 @@ def _timers(looks: Sequence[Look], now: float) -> str:
     found: dict[str, list[float]] = {}
     for look in looks:
         for name, value in _values(look).items():
-            thing, _, what = name.partition("_last_success_timestamp_seconds")
+            thing, _separator, what = name.partition("_last_success_timestamp_seconds")
             if what == "" and thing != name:
                 found.setdefault(thing.removeprefix("arxos_"), []).append(value)
     return ", ".join(f"{thing} {_ago(now - max(times)) if max(times) else 'never'}" for thing, times in sorted(found.items()))

@@ -32,14 +32,14 @@ options:
     required: true
   state:
     description:
-      - V(info) only looks.
+      - V(observed) only looks.
       - V(present) makes the stanza where there is none, and sees a segment of WAL arrive in the archive.
       - V(backed_up) makes a backup of O(type) unless there is one that is not older than O(max_age_hours).
       - V(verified) reads everything in the repository and fails with the names of what is damaged or missing. It changes nothing.
       - V(restored) restores into O(path), always, whatever is there.
     type: str
-    choices: [info, present, backed_up, verified, restored]
-    default: info
+    choices: [observed, present, backed_up, verified, restored]
+    default: observed
   type:
     description: What at least the backup has to be. A V(full) one is as good as a V(diff) one, and that as an V(incr) one.
     type: str
@@ -201,7 +201,7 @@ def main() -> None:
     module = StrictModule(
         argument_spec={
             "stanza": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["info", "present", "backed_up", "verified", "restored"], "default": "info"},
+            "state": {"type": "str", "choices": ["observed", "present", "backed_up", "verified", "restored"], "default": "observed"},
             "type": {"type": "str", "choices": ["full", "diff", "incr"], "default": "incr"},
             "max_age_hours": {"type": "float", "default": 0},
             "path": {"type": "path"},
@@ -254,7 +254,7 @@ def _faults(params: dict[str, Any]) -> list[str]:
     return found
 
 
-def _info(_module: StrictModule, repository: Repository) -> dict[str, Any]:
+def _observed(_module: StrictModule, repository: Repository) -> dict[str, Any]:
     return {"changed": False, "info": repository.info().as_dict()}
 
 
@@ -388,7 +388,7 @@ def _write(path: Path, text: str) -> None:
     os.replace(name, path)
 
 
-STATES = {"info": _info, "present": _present, "backed_up": _backed_up, "verified": _verified, "restored": _restored}
+STATES = {"observed": _observed, "present": _present, "backed_up": _backed_up, "verified": _verified, "restored": _restored}
 
 
 if __name__ == "__main__":
