@@ -240,6 +240,7 @@ class Cluster:
 
     def __init__(self, endpoints: Iterable[str], http: Http, time: Time, timeout: float, *, check: bool = False) -> None:
         self._endpoints = [base_url(url) for url in endpoints]
+        self._named = frozenset(self._endpoints)
         self._http = http
         self._time = time
         self._timeout = timeout
@@ -285,13 +286,13 @@ class Cluster:
 
         def missing() -> str:
             late = []
-            for member in self.look().members.values():
-                times = seen.setdefault(member.name, [])
-                now = self._status(member).get("dcs_last_seen")
+            for name, status in self._all_status().items():
+                times = seen.setdefault(name, [])
+                now = status.get("dcs_last_seen")
                 if isinstance(now, int) and now not in times:
                     times.append(now)
                 if len(times) <= LOOPS:
-                    late.append(member.name)
+                    late.append(name)
             return f"{', '.join(late)} did not go through their loop" if late else ""
 
         self._wait("all members take the configuration over", missing)
@@ -306,7 +307,7 @@ class Cluster:
         self._patch({"pause": True if wanted else None})
 
         def missing() -> str:
-            late = [item.name for item in self.look().members.values() if bool(self._status(item).get("pause")) is not wanted]
+            late = [name for name, status in self._all_status().items() if bool(status.get("pause")) is not wanted]
             return f"{', '.join(late)} did not" if late else ""
 
         self._wait(f"all members {'pause' if wanted else 'resume'}", missing)
@@ -512,6 +513,17 @@ class Cluster:
 
     def _status(self, member: Member) -> Json:
         return self._get(member.url, "/patroni")
+
+    def _all_status(self) -> dict[str, Json]:
+        """What members say of themselves. One that is no endpoint and does not answer is leaving: it was cut off, and stays registered until it is off."""
+        found = {}
+        for member in self.look().members.values():
+            try:
+                found[member.name] = self._status(member)
+            except Unreachable:
+                if member.url in self._named:
+                    raise
+        return found
 
     def _get(self, url: str, path: str) -> Json:
         answer = self._call("GET", url, path, None, ANSWER_SECONDS)

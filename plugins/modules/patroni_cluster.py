@@ -26,7 +26,9 @@ attributes:
     support: full
 options:
   endpoints:
-    description: Base URLs of members, such as V(https://192.0.2.31:8008). They are tried in turn; the other members are found through the one that answers.
+    description:
+      - Base URLs of members, such as V(https://192.0.2.31:8008). They are tried in turn; the other members are found through the one that answers.
+      - A member that is not among them and does not answer is taken for one that is leaving, and not waited for.
     type: list
     elements: str
     required: true

@@ -240,6 +240,16 @@ def test_a_member_that_does_not_take_it_over_is_named(world: World) -> None:
         cluster(world).configure({"ttl": 30}, purge=False)
 
 
+def test_a_member_that_was_cut_off_is_waited_for_only_where_it_is_wanted(world: World) -> None:
+    world.members["db3"].up = False
+    with pytest.raises(PatroniError, match="db3:8008/patroni does not answer"):
+        cluster(world).configure({"ttl": 30}, purge=False)
+    staying = _patroni.Cluster(["https://db1:8008", "https://db2:8008"], world.http, _patroni.Time(world.clock, world.pause), 60)
+    staying.configure({"ttl": 31}, purge=False)
+    staying.pause(True)
+    assert (world.configuration["ttl"], world.configuration["pause"]) == (31, True)
+
+
 def test_two_who_change_it_at_once(world: World) -> None:
     world.answers["PATCH /config"] = [(409, "Conflict")] * 2
     cluster(world).configure({"ttl": 30}, purge=False)
