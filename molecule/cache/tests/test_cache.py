@@ -70,7 +70,7 @@ def test_every_instance_has_the_same_users_and_default_is_off(host: Any, port: i
 
 
 REFUSED = {
-    "application": ["CONFIG GET x", "ACL LIST", "FLUSHALL", "KEYS x", "CLUSTER FAILOVER", "CLUSTER RESET", "SHUTDOWN", 
+    "application": ["CONFIG GET x", "ACL LIST", "FLUSHALL", "KEYS x", "CLUSTER FAILOVER", "CLUSTER RESET", "SHUTDOWN",
                     "MONITOR", "EVAL 'return 1' 0", "SCRIPT LOAD x", "CLIENT KILL TYPE normal", "PUBLISH x y", "MIGRATE h 1 k 0 1", "GET other"],
     "monitoring": ["GET arxos:x", "SET arxos:x 1", "CONFIG GET masterauth", "CONFIG SET maxmemory 1", "ACL LIST", "CLUSTER FAILOVER", "DBSIZE x"],
     "replication": ["GET arxos:x", "INFO", "CLUSTER NODES", "CONFIG GET masterauth"],
