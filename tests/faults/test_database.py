@@ -116,7 +116,6 @@ def test_both_replicas_are_lost(cluster: Cluster, judge: Judge) -> None:
     judge("both replicas are lost", seen.report(began), 25)
 
 
-@pytest.mark.fast
 def test_planned_switchover(cluster: Cluster, judge: Judge) -> None:
     report = switch_over(cluster)
     judge("planned switchover", report, 2)

@@ -16,6 +16,7 @@ from .scenarios import lead_etcd
 pytestmark = pytest.mark.usefixtures("whole")
 
 
+@pytest.mark.fast
 def test_one_is_lost(cluster: Cluster, judge: Judge) -> None:
     """The one that leads etcd, which is also the one beside the database's leader."""
     leader = cluster.leader
