@@ -68,6 +68,17 @@ class ActionModule(ActionBase):
                         "sha256": {"type": "str", "required": True},
                     },
                 },
+                "ceilings": {
+                    "type": "list",
+                    "elements": "dict",
+                    "default": [],
+                    "options": {
+                        "group": {"type": "str", "default": "all"},
+                        "variable": {"type": "str", "required": True},
+                        "most": {"type": "str", "required": True},
+                        "remedy": {"type": "str", "required": True},
+                    },
+                },
                 "systems": {"type": "dict", "required": True},
                 "python": {"type": "str", "default": "0"},
                 "core": {"type": "str", "default": "0"},
@@ -124,6 +135,7 @@ class ActionModule(ActionBase):
         faults += _preflight.input_faults(hosts, roles_of, specs, _secret_values(hosts, secrets), told)
         faults += _pairs(hosts, args["pairs"])
         faults += self._artifacts(hosts, args["artifacts"])
+        faults += _preflight.ceiling_faults(hosts, args["ceilings"])
         warnings += _preflight.misspelled(names, specs, ())
         return faults, warnings
 
@@ -164,6 +176,7 @@ class ActionModule(ActionBase):
         for each in [*args["pairs"], *args["artifacts"]]:
             common |= {each.get(key) for key in ("certificate", "private_key", "path", "sha256")} - {None}
             common |= {*each.get("covers", ()), *each.get("when", ())}
+        common |= {each[key] for each in args["ceilings"] for key in ("variable", "most")}
         rendered_for_others = {name: hostvars[name] for name in task_vars["groups"]["all"]}
         hosts = {}
         names: set[str] = set()

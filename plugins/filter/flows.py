@@ -1,7 +1,7 @@
 # -*- coding: utf-8 -*-
 # Copyright: (c) 2026, The arxos.platform maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filter from the flows between tiers to the rules of one host."""
+"""Filters from the flows between tiers to the rules of one host, and to those of a service that asks who comes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,25 @@ def host_flows(
         raise AnsibleFilterError(f"arxos_flows: {error}") from error
 
 
+def flow_clients(
+    access: list[dict[str, Any]],
+    flows: list[dict[str, Any]],
+    tier: str,
+    port: int,
+    tiers: dict[str, list[str]],
+    addresses: dict[str, str],
+    networks: dict[str, list[str]],
+) -> list[dict[str, Any]]:
+    """Who may log in to a service, with the addresses of their flows: see M(flow_clients)."""
+    try:
+        return _flows.flow_clients(access, flows, tier, port, tiers, addresses, networks)
+    except (ValueError, KeyError) as error:
+        raise AnsibleFilterError(f"access to {tier}: {error}") from error
+
+
 class FilterModule:
     """Filters about flows between tiers."""
 
     def filters(self) -> dict[str, Any]:
         """Names and functions."""
-        return {"host_flows": host_flows}
+        return {"host_flows": host_flows, "flow_clients": flow_clients}

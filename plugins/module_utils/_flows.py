@@ -44,3 +44,39 @@ def host_flows(
                 rule = {"name": flow["name"], "direction": direction, "protocol": flow["protocol"], "peers": others}
                 rules.append({**rule, "ports": list(flow.get("ports", []))})
     return rules
+
+
+def flow_clients(
+    access: list[dict[str, Any]],
+    flows: list[dict[str, Any]],
+    tier: str,
+    port: int,
+    tiers: dict[str, list[str]],
+    addresses: dict[str, str],
+    networks: dict[str, list[str]],
+) -> list[dict[str, Any]]:
+    """Who may log in to a service of a tier, and from where, in step with the flows that let them come to its port.
+
+    access: dicts with C(from), a tier or network, and whatever else says what they may; flows, tiers, addresses, networks: as in
+    C(host_flows). Returns the same dicts with C(addresses), in CIDR notation, in place of C(from).
+    Raises ValueError for a party that no flow leads from to that port: its connections would be dropped on the way.
+    """
+    parties = {
+        flow["from"] for flow in flows if flow["to"] in (tier, "all") and flow["protocol"] == "tcp" and port in flow.get("ports", [])
+    }
+    clients = []
+    for entry in access:
+        party = entry["from"]
+        if party not in parties:
+            raise ValueError(
+                f"{party!r} may log in, but no flow leads from it to {tier} on port {port}: add one, or take its entry away "
+                f"(flows lead there from {', '.join(sorted(parties)) or 'nowhere'})"
+            )
+        if party in networks:
+            sources = list(networks[party])
+        elif party in tiers:
+            sources = [f"{addresses[name]}/32" for name in tiers[party]]
+        else:
+            raise ValueError(f"access names {party!r}, which is neither a tier nor a network: name who is meant")
+        clients.append({**{key: value for key, value in entry.items() if key != "from"}, "addresses": sources})
+    return clients

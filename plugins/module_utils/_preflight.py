@@ -734,6 +734,34 @@ def artifact_faults(subject: str, path_variable: str, sum_variable: str, path: o
     return []
 
 
+def ceiling_faults(hosts: Hosts, ceilings: Iterable[Mapping[str, Any]]) -> list[Fault]:
+    """Numbers that one part takes against what another has to give.
+
+    ceilings: C(variable) with the number, C(most) with its limit, both names of variables; C(group) whose hosts have them; C(remedy).
+    What is no number or cannot be rendered is left to C(input_faults) of the role that reads it, unless it is one of these two.
+    """
+    faults = []
+    for ceiling in ceilings:
+        for name, host in hosts.items():
+            if ceiling["group"] not in host.groups:
+                continue
+            numbers = []
+            for variable in (ceiling["variable"], ceiling["most"]):
+                value = host.variables.get(variable)
+                if isinstance(value, Unresolved):
+                    problem = f"needs {value.undefined}, which is not defined" if value.undefined else f"cannot be rendered: {value.reason}"
+                    faults.append(Fault(name, variable, problem, ceiling["remedy"]))
+                elif _whole(value) is None:
+                    faults.append(Fault(name, variable, f"is {show(value)}", "write a whole number"))
+                else:
+                    numbers.append(int(str(value)))
+            if len(numbers) == 2 and numbers[0] > numbers[1]:
+                faults.append(
+                    Fault(name, ceiling["variable"], f"is {numbers[0]}, more than {ceiling['most']}, {numbers[1]}", ceiling["remedy"])
+                )
+    return faults
+
+
 def sha256_of_file(path: str) -> str | None:
     """The sha256 of a file, or None when it cannot be read."""
     digest = hashlib.sha256()

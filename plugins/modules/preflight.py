@@ -104,6 +104,28 @@ options:
         description: Name of the variable with the sha256.
         type: str
         required: true
+  ceilings:
+    description: Numbers that one part takes against what another has to give.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      group:
+        description: Inventory group whose hosts have both variables.
+        type: str
+        default: all
+      variable:
+        description: Name of the variable with the number.
+        type: str
+        required: true
+      most:
+        description: Name of the variable with its limit.
+        type: str
+        required: true
+      remedy:
+        description: What to write instead where the number is over its limit.
+        type: str
+        required: true
   systems:
     description: Distribution to its major versions that are supported.
     type: dict

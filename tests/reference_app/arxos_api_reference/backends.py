@@ -25,14 +25,15 @@ class Database:
     """A pool to the read/write endpoint and one to the read-only endpoint."""
 
     def __init__(self, settings: Settings) -> None:
-        self.primary = self._pool(settings, settings.database_port, "read-write")
-        self.replicas = self._pool(settings, settings.database_read_only_port, "any")
+        self.primary = self._pool(settings, settings.database_port, settings.database_name)
+        self.replicas = self._pool(settings, settings.database_read_only_port, settings.database_read_only_name or settings.database_name)
 
     @staticmethod
-    def _pool(settings: Settings, port: int, session: str) -> Pool:
-        where = {"host": settings.database_host, "hostaddr": settings.database_hostaddr, "port": port, "dbname": settings.database_name}
+    def _pool(settings: Settings, port: int, name: str) -> Pool:
+        """Behind the endpoint may be PgBouncer, which gives a connection to the server for one transaction: nothing here outlives one."""
+        where = {"host": settings.database_host, "hostaddr": settings.database_hostaddr, "port": port, "dbname": name}
         who = {"user": settings.database_user, "password": settings.database_password, "application_name": "arxos-api"}
-        safe = {"sslmode": "verify-full", "sslrootcert": settings.ca_certificate, "target_session_attrs": session}
+        safe = {"sslmode": "verify-full", "sslrootcert": settings.ca_certificate, "prepare_threshold": None}
         limits = {"connect_timeout": 3, "tcp_user_timeout": 5000, "options": "-c statement_timeout=10s -c lock_timeout=5s"}
         return AsyncConnectionPool(
             kwargs={**where, **who, **safe, **limits, "autocommit": True, "row_factory": dict_row},

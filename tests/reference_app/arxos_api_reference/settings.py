@@ -40,6 +40,7 @@ class Settings(BaseModel):
     database_port: int = 5000
     database_read_only_port: int = 5001
     database_name: str = "arxos_production"
+    database_read_only_name: str = ""  # at the read-only endpoint, where it is another
     database_user: str = "arxos_application"
     database_pool_size: int = 5  # connections of one worker to one endpoint
     s3_region: str = "us-east-1"

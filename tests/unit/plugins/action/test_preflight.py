@@ -136,6 +136,20 @@ def test_what_templates_can_do_wrong_is_told_and_not_thrown(platform: Platform) 
     assert len(faults) == 5, said
 
 
+def test_pools_that_do_not_fit_the_database_are_refused(platform: Platform) -> None:
+    platform.file("app/pool.yml", {"arxos_pool_size": 15})
+    faults, _warnings = platform.judge()
+    assert len(faults) == 1 and "arxos_pool_connections is 320, more than arxos_database_connections, 300" in faults[0], faults
+    platform.file("app/pool.yml", {"arxos_pool_size": 14})
+    assert platform.judge()[0] == []
+
+
+def test_a_database_too_small_for_any_pool_is_refused(platform: Platform) -> None:
+    platform.file("database/postgresql.yml", {"postgresql_max_connections": 50})
+    faults, _warnings = platform.judge()
+    assert len(faults) == 1 and "arxos_pool_connections is 60, more than arxos_database_connections, 50" in faults[0], faults
+
+
 def test_faults_of_many_kinds_in_one_message(platform: Platform) -> None:
     platform.extra |= {
         "vault_redis_password": "changeme",

@@ -574,6 +574,28 @@ def test_the_checksum_of_a_file(tmp_path):
     assert _preflight.sha256_of_file(str(tmp_path)) is None
 
 
+# -- ceilings
+
+CEILING = {"group": "app", "variable": "wanted", "most": "limit", "remedy": "lower it"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limit", "problems"),
+    [
+        (100, 100, []),
+        ("99", "100", []),
+        (101, 100, ["a: wanted is 101, more than limit, 100"]),
+        ("many", 100, ["a: wanted is 'many'"]),
+        (1, None, ["a: limit is empty"]),
+        (1, Unresolved("max", "'max' is undefined"), ["a: limit needs max, which is not defined"]),
+        (Unresolved("", "division by zero"), 1, ["a: wanted cannot be rendered: division by zero"]),
+    ],
+)
+def test_what_one_part_takes_must_be_there(wanted, limit, problems):
+    hosts = {"a": host("app", wanted=wanted, limit=limit), "d": host("database", wanted=9, limit=1)}
+    assert said(_preflight.ceiling_faults(hosts, [CEILING])) == problems
+
+
 # -- saying it
 
 GROUPS = {"all": ["a1", "a2", "b1"], "ungrouped": [], "a": ["a1", "a2"], "b": ["b1"]}
