@@ -34,6 +34,19 @@ class Session(NamedTuple):
     errors: type[Exception]
 
 
+class Unreachable(Exception):
+    """The server does not let us in; the text says why."""
+
+
+def connect(module: AnsibleModule) -> Session:
+    """A session in autocommit. Raises Unreachable; fails the module where the library is not there."""
+    postgres.ensure_required_libs(module)
+    connection, error = postgres.connect_to_db(module, postgres.get_conn_params(module, module.params), autocommit=True, fail_on_conn=False)
+    if connection is None:
+        raise Unreachable(" ".join(str(error).split()))
+    return Session(connection, connection.cursor(**postgres.pg_cursor_args), postgres.psycopg.Error)
+
+
 @contextmanager
 def session(module: AnsibleModule) -> Iterator[Session]:
     """A session in autocommit. Fails the module where the library or the server is not there."""

@@ -32,6 +32,7 @@ from typing import Any
 Run = Callable[[list[str], Mapping[str, str]], str]  # a command and its environment; its standard output. Raises ReleaseError
 
 MARKER = ".complete"
+_PLACE = re.compile(r"wheels/[\w.+-]+\.whl|migrations/(\w[\w.-]*/)*\w[\w.-]*")
 PIP_WHEELS = "/usr/share/python-wheels/pip-*.whl"  # Debian's python3-venv brings it
 
 
@@ -152,7 +153,7 @@ def install(root: Path, version: str, artifact: Path, sha256: str, python: str, 
     shutil.rmtree(home, ignore_errors=True)
     wheels = home / ".wheels"
     wheels.mkdir(parents=True)
-    names = unpack(artifact, version, wheels)
+    names = unpack(artifact, version, wheels, home / "migrations")
     pins = sorted({"==".join(name.split("-")[:2]) for name in names})
     run([python, "-m", "venv", "--without-pip", str(home)], {})
     venv_python, environment = str(home / "bin/python"), {"PYTHONPATH": pips[-1], "PIP_CONFIG_FILE": os.devnull}
@@ -168,26 +169,34 @@ def install(root: Path, version: str, artifact: Path, sha256: str, python: str, 
     artifact.unlink()
 
 
-def unpack(artifact: Path, version: str, target: Path) -> list[str]:
-    """Write the wheels that the manifest names, each with the checksum that it names. Raises ReleaseError on anything else."""
+def unpack(artifact: Path, version: str, wheels: Path, migrations: Path) -> list[str]:
+    """Write the wheels and migrations that the manifest names, each with the checksum that it names. Raises ReleaseError on anything else.
+
+    Returns the names of the wheels.
+    """
     try:
         with tarfile.open(artifact) as tar:
             contents = {member.name: tar.extractfile(member) for member in tar.getmembers() if member.isfile()}
             manifest_file = contents.pop("manifest.json", None)
             manifest = json.loads(manifest_file.read()) if manifest_file else {}
-            wanted = {f"wheels/{name}": digest for name, digest in dict(manifest.get("wheels", {})).items()}
+            wanted = {
+                f"{kind}/{name}": digest for kind in ("wheels", "migrations") for name, digest in dict(manifest.get(kind, {})).items()
+            }
             if manifest.get("version") != version:
                 raise ReleaseError(f"{artifact} is release {manifest.get('version')}, not {version}")
-            if set(wanted) != set(contents) or any(not re.fullmatch(r"wheels/[\w.+-]+\.whl", name) for name in wanted):
-                raise ReleaseError(f"{artifact} does not hold exactly the wheels of its manifest")
+            if set(wanted) != set(contents) or not all(map(_PLACE.fullmatch, wanted)):
+                raise ReleaseError(f"{artifact} does not hold exactly the wheels and migrations of its manifest")
             for name, stream in contents.items():
                 data = stream.read() if stream else b""
                 if hashlib.sha256(data).hexdigest() != wanted[name]:
                     raise ReleaseError(f"{name} in {artifact} has not the checksum of the manifest")
-                (target / os.path.basename(name)).write_bytes(data)
+                kind, _separator, place = name.partition("/")
+                path = {"wheels": wheels, "migrations": migrations}[kind] / place
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
     except (tarfile.TarError, EOFError, ValueError, TypeError, AttributeError) as error:
         raise ReleaseError(f"{artifact} is no release: {error}") from error
-    return sorted(os.path.basename(name) for name in wanted)
+    return sorted(os.path.basename(name) for name in wanted if name.startswith("wheels/"))
 
 
 def _sha256(path: Path) -> str:

@@ -11,6 +11,7 @@ short_description: Install releases of an application side by side, and say whic
 version_added: "0.1.0"
 description:
   - Installs a release from an artifact, a C(tar.gz) with C(manifest.json) and Python wheels, into a virtual environment of its own, without any index.
+    Migrations of the database that it brings are laid beside, in C(releases/VERSION/migrations), for M(arxos.platform.postgresql_migration).
   - Makes an installed release the live one, in one step, and remembers which was live before.
   - It does not touch the service. Restart it after O(state=active), prove that it is healthy, then use O(state=confirmed).
   - An installation or a switch that was killed anywhere is finished by the next run.

@@ -116,10 +116,10 @@ class ScratchDatabase:
         arguments = {"login_db": self.name, "tables": [{"schema": "arxos_prod", "interval": "month", **table} for table in tables], **given}
         return self.raw_command(arguments) + (["--check"] if check else [])
 
-    def raw_command(self, arguments: dict[str, Any]) -> list[str]:
+    def raw_command(self, arguments: dict[str, Any], module: str = "postgresql_partition") -> list[str]:
         ansible = str(ROOT / ".venv/bin/ansible")
         way = ["all", "-i", f"{self.host},", "-c", "community.docker.docker", "-b", "--become-user", "postgres", "--diff"]
-        return [ansible, *way, "-m", "arxos.platform.postgresql_partition", "-a", json.dumps(arguments)]
+        return [ansible, *way, "-m", f"arxos.platform.{module}", "-a", json.dumps(arguments)]
 
     @staticmethod
     def environment() -> dict[str, str]:

@@ -185,11 +185,21 @@ def assert_untouched(came_to: dict[str, float]) -> None:
 
 
 @pytest.fixture(scope="module")
-def releases() -> None:
-    """1.1.0, which is well, and 1.2.0, whose health fails."""
+def releases(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """1.1.0, which is well, 1.2.0, whose health fails, and 1.3.0 and 1.4.0, whose migrations may not be run."""
+    folder = tmp_path_factory.mktemp("migrations")
     build = [str(ROOT / ".venv/bin/python"), str(ROOT / "tests/reference_app/build_release.py"), "--output", str(ROOT / "dist")]
     subprocess.run([*build, "--version", "1.1.0"], check=True, cwd=ROOT)
     subprocess.run([*build, "--version", "1.2.0", "--health", "fail"], check=True, cwd=ROOT)
+    # One that fails half way, and one that the linter knows better than.
+    for version, sql in (
+        ("1.3.0", "CREATE TABLE arxos_prod.half (); SELECT 1 / 0;"),
+        ("1.4.0", "ALTER TABLE arxos_prod.buildings DROP COLUMN name;"),
+    ):
+        migration = folder / f"{version}/9999_bad.sql"
+        migration.parent.mkdir()
+        migration.write_text(sql)
+        subprocess.run([*build, "--version", version, "--migration", str(migration)], check=True, cwd=ROOT)
 
 
 @pytest.mark.usefixtures("releases")
@@ -204,6 +214,33 @@ def test_deploy_and_rollback_lose_no_request(lab: Lab, load: Callable[[], dict[s
     assert {lab.release(host) for host in lab.tiers["app"]} == {"1.0.0"}
     assert_untouched(load())
     assert seconds < 60, f"the rollback took {seconds:.0f} s"
+
+
+def test_the_migrations_of_a_release_were_run_once_as_the_owner_and_stay_after_a_rollback(lab: Lab) -> None:
+    host = leader(lab)
+    history = lab.sql(host, "SELECT name, release FROM arxos_migrations.history WHERE finished_at IS NOT NULL ORDER BY name").splitlines()
+    assert history == ["0001_buildings_description.sql|1.1.0", "0002_symbols_updated_at.sql|1.1.0"]
+    assert lab.sql(host, "SELECT tableowner FROM pg_tables WHERE tablename = 'history'") == "arxos_owner"
+    assert lab.sql(host, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'arxos_prod.symbols_updated_at_idx'::regclass") == "t"
+    assert lab.sql(host, "SELECT has_schema_privilege('arxos_application', 'arxos_migrations', 'USAGE')") == "f"
+
+
+@pytest.mark.usefixtures("releases")
+@pytest.mark.parametrize(("version", "reason"), [("1.3.0", "division by zero"), ("1.4.0", "ban-drop-column")])
+def test_a_migration_that_fails_or_breaks_others_stops_the_release_before_anything_switches(lab: Lab, version: str, reason: str) -> None:
+    before = lab.release(lab.tiers["app"][0])
+    started = [lab.run(host, "systemctl", "show", "-p", "ExecMainStartTimestamp", "arxos-api.service") for host in lab.tiers["app"]]
+    played = lab.play("deploy.yml", f"-e arxos_api_version={version}")
+    assert played.rc != 0 and reason in played.stdout, played.stdout[-3000:]
+    assert "9999_bad.sql" in played.stdout
+    assert {lab.release(host) for host in lab.tiers["app"]} == {before}
+    assert [lab.run(host, "systemctl", "show", "-p", "ExecMainStartTimestamp", "arxos-api.service") for host in lab.tiers["app"]] == started
+    assert (
+        lab.sql(
+            leader(lab), "SELECT to_regclass('arxos_prod.half') IS NULL, count(*) FROM arxos_migrations.history WHERE name LIKE '9999%'"
+        )
+        == "t|0"
+    )
 
 
 @pytest.mark.usefixtures("releases")

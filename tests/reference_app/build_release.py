@@ -1,7 +1,8 @@
 # -*- coding: utf-8 -*-
 # Copyright: (c) 2026, The arxos.platform maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Packages the reference application as a release: dist/arxos-api-<version>.tar.gz with wheels for every Python of the hosts, and its checksum.
+"""Packages the reference application as a release: dist/arxos-api-<version>.tar.gz with wheels for every Python of the hosts,
+migrations of the database, and its checksum.
 
 The same input gives the same bytes. Wheels are those of wheels.sha256, fetched once into .lab/wheels.
 """
@@ -92,15 +93,28 @@ def build_wheel(version: str, behaviour: dict[str, object], builder: Path) -> tu
         return name, (work / name).read_bytes()
 
 
-def pack(version: str, wheels: dict[str, bytes]) -> bytes:
+def number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def migrations_of(version: str, folder: Path = HERE / "migrations") -> dict[str, bytes]:
+    """Those of this version and of the ones before it: a release brings all, so that it can be the first of a new platform too."""
+    files = [path for path in folder.glob("*/*.sql") if number(path.parent.name) <= number(version)]
+    return {path.name: path.read_bytes() for path in sorted(files, key=lambda path: path.name)}
+
+
+def pack(version: str, wheels: dict[str, bytes], migrations: dict[str, bytes] | None = None) -> bytes:
     """A tar.gz in which nothing depends on when, where or by whom it was made. Wheels are compressed already."""
-    manifest = {
+    manifest: dict[str, object] = {
         "name": "arxos-api",
         "version": version,
         "python": list(PYTHONS),
-        "wheels": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(wheels.items())},
     }
-    files = {"manifest.json": json.dumps(manifest, indent=2).encode() + b"\n"} | {f"wheels/{name}": wheels[name] for name in sorted(wheels)}
+    files = {}
+    for kind, found in (("wheels", wheels), ("migrations", migrations or {})):
+        manifest[kind] = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(found.items())}
+        files |= {f"{kind}/{name}": found[name] for name in sorted(found)}
+    files = {"manifest.json": json.dumps(manifest, indent=2).encode() + b"\n"} | files
     output = io.BytesIO()
     with (
         gzip.GzipFile(filename="", fileobj=output, mode="wb", compresslevel=0, mtime=EPOCH) as compressed,
@@ -113,14 +127,14 @@ def pack(version: str, wheels: dict[str, bytes]) -> bytes:
     return output.getvalue()
 
 
-def build(version: str, behaviour: dict[str, object], output: Path) -> Path:
+def build(version: str, behaviour: dict[str, object], output: Path, migrations: dict[str, bytes]) -> Path:
     """Write the release and the file with its checksum, each in one step. Raises BuildError."""
     lock = read_lock()
     fetch(lock, CACHE)
     builder = next(CACHE / name for name in lock if name.startswith(BUILD_WHEEL))
     name, content = build_wheel(version, behaviour, builder)
     wheels = {wheel: (CACHE / wheel).read_bytes() for wheel in lock if wheel != builder.name} | {name: content}
-    release = pack(version, wheels)
+    release = pack(version, wheels, migrations)
     path = output / f"arxos-api-{version}.tar.gz"
     checksum = f"{hashlib.sha256(release).hexdigest()}  {path.name}\n"
     output.mkdir(parents=True, exist_ok=True)
@@ -128,7 +142,7 @@ def build(version: str, behaviour: dict[str, object], output: Path) -> Path:
         part = target.with_name(f".{target.name}.{os.getpid()}")
         part.write_bytes(data)
         part.replace(target)
-    print(f"{path}: {len(release) / 1e6:.1f} MB, {len(wheels)} wheels, sha256 {checksum.split()[0]}")
+    print(f"{path}: {len(release) / 1e6:.1f} MB, {len(wheels)} wheels, {len(migrations)} migrations, sha256 {checksum.split()[0]}")
     return path
 
 
@@ -151,11 +165,13 @@ def main() -> None:
     parser.add_argument("--health", choices=["pass", "fail"], default="pass", help="what GET /health/ of this release says")
     parser.add_argument("--delay-ms", type=int, default=0, help="added to every answer under / and /api")
     parser.add_argument("--error-rate", type=share, default=0.0, help="share of answers under / and /api that are 500")
+    parser.add_argument("--migration", type=Path, action="append", default=[], help="a further migration, which no version has by itself")
     parser.add_argument("--output", type=Path, default=HERE.parents[1] / "dist")
     arguments = parser.parse_args()
     behaviour = {"health": arguments.health, "delay_ms": arguments.delay_ms, "error_rate": arguments.error_rate}
     try:
-        build(arguments.version, behaviour, arguments.output)
+        further = {path.name: path.read_bytes() for path in arguments.migration}
+        build(arguments.version, behaviour, arguments.output, migrations_of(arguments.version) | further)
     except (BuildError, OSError) as error:
         sys.exit(f"build_release.py: {error}")
 

@@ -183,6 +183,18 @@ def test_it_can_do_no_more_than_it_needs(each: Api) -> None:
     assert "arxos" in each.run("stat -c %U /run/arxos-api")
 
 
+def test_the_database_is_reached_through_the_pools_alone(each: Api) -> None:
+    user = each.run("id -u arxos").strip()
+
+    def connections(port: int) -> int:
+        lines = each.run(f"ss -Htne state established '( dport = :{port} )'").splitlines()
+        return sum(f"uid:{user} " in f"{line} " for line in lines)
+
+    assert each.ask("GET", "/health/").status == 200
+    assert connections(6432) > 0
+    assert (connections(5000), connections(5001), connections(5432)) == (0, 0, 0)
+
+
 def test_secrets_are_for_the_service_alone_and_passwords_of_users_are_not_there(each: Api) -> None:
     assert each.run("stat -c '%U:%G %a' /etc/arxos/api.env").strip() == "root:arxos 640"
     text = each.run("cat /etc/arxos/api.env")

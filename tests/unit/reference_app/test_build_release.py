@@ -37,6 +37,16 @@ def test_the_manifest_names_every_wheel_with_its_checksum() -> None:
     }
 
 
+def test_a_release_brings_the_migrations_of_its_version_and_of_those_before() -> None:
+    assert build_release.migrations_of("1.0.0") == {}
+    assert list(build_release.migrations_of("1.1.0rc1")) == ["0001_buildings_description.sql", "0002_symbols_updated_at.sql"]
+    first = build_release.migrations_of("1.1.0")
+    assert first.items() <= build_release.migrations_of("1.10.0").items()
+    found = contents(build_release.pack("1.1.0", WHEELS, first))
+    assert {name.partition("/")[2]: content for name, content in found.items() if name.startswith("migrations/")} == first
+    assert set(json.loads(found["manifest.json"])["migrations"]) == set(first)
+
+
 def test_the_lock_has_wheels_for_every_python_and_one_version_of_each() -> None:
     lock = build_release.read_lock()
     versions: dict[str, set[str]] = {}

@@ -53,15 +53,23 @@ def pip_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sync", lambda: None)
 
 
-def artifact(tmp_path: Path, version: str = "1.0.0", held: Mapping[str, bytes] = WHEELS, **manifest: Any) -> tuple[Path, str]:
+def artifact(
+    tmp_path: Path,
+    version: str = "1.0.0",
+    held: Mapping[str, bytes] = WHEELS,
+    migrations: Mapping[str, bytes] | None = None,
+    **manifest: Any,
+) -> tuple[Path, str]:
     """An artifact and its checksum; `manifest` replaces what would stand in it."""
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in held.items()}
-    said = {"name": "arxos-api", "version": version, "wheels": digests, **manifest}
+    changes = {name: hashlib.sha256(content).hexdigest() for name, content in (migrations or {}).items()}
+    said = {"name": "arxos-api", "version": version, "wheels": digests, "migrations": changes, **manifest}
     path = tmp_path / f"{version}.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         for name, content in {
             "manifest.json": json.dumps(said).encode(),
             **{f"wheels/{name}": data for name, data in held.items()},
+            **{f"migrations/{name}": data for name, data in (migrations or {}).items()},
         }.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -138,14 +146,29 @@ def test_an_artifact_that_is_not_what_it_says_is_refused(tmp_path: Path, manifes
     path, _ = artifact(tmp_path, held=wheels, **manifest)
     (tmp_path / "out").mkdir()
     with pytest.raises(rel.ReleaseError, match=fault):
-        rel.unpack(path, "1.0.0", tmp_path / "out")
+        rel.unpack(path, "1.0.0", tmp_path / "out", tmp_path / "migrations")
+
+
+def test_migrations_are_laid_beside_with_their_folders(tmp_path: Path) -> None:
+    path, _ = artifact(tmp_path, migrations={"alembic.ini": b"i", "versions/a_1.py": b"a"})
+    assert rel.unpack(path, "1.0.0", tmp_path, tmp_path / "migrations") == sorted(WHEELS)
+    assert (tmp_path / "migrations/versions/a_1.py").read_bytes() == b"a"
+    assert (tmp_path / "migrations/alembic.ini").read_bytes() == b"i"
+
+
+@pytest.mark.parametrize("name", ["../x.sql", "/x.sql", "a/../../x.sql", ".hidden", "a b.sql", ""])
+def test_a_migration_stays_in_its_folder(tmp_path: Path, name: str) -> None:
+    path, _ = artifact(tmp_path, migrations={name: b"x"})
+    with pytest.raises(rel.ReleaseError, match="exactly the wheels and migrations|is no release"):
+        rel.unpack(path, "1.0.0", tmp_path / "out", tmp_path / "migrations")
+    assert not (tmp_path / "migrations").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\x1f\x8b\x08\x00\x00"])
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(rel.ReleaseError, match="is no release"):
-        rel.unpack(tmp_path / "x", "1.0.0", tmp_path)
+        rel.unpack(tmp_path / "x", "1.0.0", tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("version", ["", ".", "..", "../1", "1/2", "-1", "1 0", "1\n", "x" * 65])

@@ -1,0 +1,2 @@
+-- arxos: no-transaction
+CREATE INDEX CONCURRENTLY IF NOT EXISTS symbols_updated_at_idx ON arxos_prod.symbols (updated_at);
