@@ -55,7 +55,7 @@ class Host(Protocol):
 
     def terminate(self, process: int) -> None: ...
 
-    def sql(self, statement: str) -> str | None:
+    def sql(self, statement: str, database: str = "postgres") -> str | None:
         """First line of the answer; None while PostgreSQL does not take connections."""
 
     def patroni(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:

@@ -71,9 +71,9 @@ class LocalHost:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGTERM)
 
-    def sql(self, statement: str) -> str | None:
+    def sql(self, statement: str, database: str = "postgres") -> str | None:
         rc, out, err = self._run(
-            ["runuser", "-u", "postgres", "--", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-c", statement], cwd="/"
+            ["runuser", "-u", "postgres", "--", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement], cwd="/"
         )
         if rc == _NO_CONNECTION:
             return None

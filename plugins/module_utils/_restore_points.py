@@ -10,9 +10,11 @@ TABLE = "arxos_platform.restore_points"
 UTC = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 COLUMNS = f"name, label, timeline, lsn::text AS lsn, {UTC.format('created_at')} AS created_at, xid, rows, counted_on"
 
-# What the cumulative statistics have counted since PostgreSQL was started here: another leader counts anew, and so does one that crashed.
-COUNTERS = """
-SELECT coalesce(jsonb_object_agg(datname, jsonb_build_object('inserted', tup_inserted, 'updated', tup_updated, 'deleted', tup_deleted)), '{}') AS rows,
-       pg_postmaster_start_time()::text AS counted_on
-FROM pg_stat_database WHERE datname NOT IN ('postgres', 'template0', 'template1')
+# What statistics have counted since PostgreSQL was started here: another leader counts anew, and so does one that crashed.
+COUNTED_ON = "pg_postmaster_start_time()::text"
+DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND datname NOT IN ('postgres', 'template1') ORDER BY 1"
+# Rows inserted, updated and deleted in each table of one database.
+ROWS = """
+SELECT coalesce(jsonb_object_agg(schemaname || '.' || relname, jsonb_build_array(n_tup_ins, n_tup_upd, n_tup_del)), '{}') AS rows
+FROM pg_stat_user_tables
 """

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 MIB = 1 << 20
+SHOWN = 5  # tables by name, in a sentence
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?")
 
@@ -118,23 +119,28 @@ def lost(point: Mapping[str, Any], leader: Mapping[str, Any]) -> dict[str, Any]:
         "bytes": None,
         "transactions": None,
         "rows": None,
+        "gone": [],
     }
     if point.get("lsn"):
         found["bytes"] = parse_lsn(leader["lsn"]) - parse_lsn(point["lsn"])
     if point.get("xid") is not None:
         # The xid is that of the transaction that recorded the point.
         found["transactions"] = max(0, int(leader["xid"]) - int(point["xid"]) - 1)
-    before = point.get("rows")
-    # Counters start anew with a new leader and after a crash: less than there was means that nobody knows.
-    if before is not None and point.get("counted_on") == leader.get("counted_on"):
-        rows = {
-            kind: sum(db.get(kind, 0) for db in leader["rows"].values()) - sum(db.get(kind, 0) for db in before.values()) for kind in _KINDS
-        }
-        found["rows"] = rows if min(rows.values()) >= 0 else None
+    # Counters start anew with a new leader and after a crash; a counter that went back means that nobody knows.
+    if point.get("rows") is not None and point.get("counted_on") == leader.get("counted_on"):
+        before, now = _tables(point["rows"]), _tables(leader["rows"])
+        found["gone"] = sorted(before.keys() - now.keys())
+        counted = [[new - old for new, old in zip(count, before.get(table, (0, 0, 0)))] for table, count in now.items()]
+        if all(number >= 0 for count in counted for number in count):
+            found["rows"] = {kind: sum(count[place] for count in counted) for place, kind in enumerate(_KINDS)}
     return found
 
 
 _KINDS = ("inserted", "updated", "deleted")
+
+
+def _tables(rows: Mapping[str, Mapping[str, Iterable[int]]]) -> dict[str, list[int]]:
+    return {f"{database}: {table}": list(count) for database, tables in rows.items() for table, count in tables.items()}
 
 
 def loss_text(loss: Mapping[str, Any]) -> str:
@@ -144,6 +150,9 @@ def loss_text(loss: Mapping[str, Any]) -> str:
         parts.append(f"{loss['transactions']} transactions")
     if loss["rows"] is not None:
         parts.append("rows " + ", ".join(f"{loss['rows'][kind]} {kind}" for kind in _KINDS))
+    if loss["gone"]:
+        shown = loss["gone"][:SHOWN] + (["..."] if len(loss["gone"]) > SHOWN else [])
+        parts.append(f"{len(loss['gone'])} tables are gone since and come back ({', '.join(shown)})")
     parts.append(f"{loss['bytes']} bytes of WAL" if loss["bytes"] is not None else "an unknown amount of WAL")
     return "; ".join(parts)
 
@@ -183,7 +192,7 @@ def plan(
     leaders = [name for name, found in members.items() if found["running"] and not found["in_recovery"]]
     if len(leaders) != 1:
         made.refusals.append(f"{len(leaders)} members take writes ({', '.join(leaders) or 'none'}), wanted one: bring the cluster up first")
-        return asdict(made)
+        return dict(vars(made))
     made.leader = leaders[0]
     leader = members[made.leader]
     made.timeline = leader["timeline"]
@@ -192,7 +201,7 @@ def plan(
     lsn = parse_lsn(made.point["lsn"]) if made.point.get("lsn") else None
     if moment > parse_time(leader["clock"]):
         made.refusals.append(f"{to} is in the future")
-        return asdict(made)
+        return dict(vars(made))
     made.loss = lost(made.point, leader)
     rates = leader.get("rates") or {}
 
@@ -234,7 +243,7 @@ def plan(
     if made.loss["transactions"] != 0 and not consent:
         made.refusals.append(f"it drops {loss_text(made.loss)}. If that is agreed, add -e accept_data_loss=true")
     made.statement = _statement(made)
-    return asdict(made)
+    return dict(vars(made))  # asdict would copy Ansible's lazy containers, which it cannot
 
 
 def _point(to: str, leader: Mapping[str, Any]) -> dict[str, Any]:

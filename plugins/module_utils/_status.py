@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
 from typing import Any
 
-Look = dict[str, Any]  # host, tiers, health (results by health_check, or nothing where the host was not reached), release
+# host, tiers, health (results by health_check, or nothing where the host was not reached), release, member (by postgresql_rollback_info)
+Look = dict[str, Any]
 _LABELS = re.compile(r'table="((?:[^"\\]|\\.)*)"')
 
 
@@ -22,8 +25,10 @@ def screen(looks: Sequence[Look], now: float) -> dict[str, list[str]]:
         for result in look.get("health") or []:
             if not result["healthy"]:
                 red.append(f"{look['host']}: {result['name']}: {'; '.join(result['problems'])}")
+        if (look.get("member") or {}).get("journal"):
+            red.append(f"{look['host']}: a rollback of the database was begun and is not finished: run it again")
     lines = []
-    for tier, tell in (("edge", _plain), ("app", _app), ("database", _database), ("cache", _cache), ("storage", _plain)):
+    for tier, tell in (("edge", _plain), ("app", _app), ("database", partial(_database, now)), ("cache", _cache), ("storage", _plain)):
         hosts = [look for look in looks if tier in look["tiers"]]
         if hosts:
             head, *more = tell(hosts)
@@ -62,7 +67,7 @@ def _app(hosts: Sequence[Look]) -> list[str]:
     return [", ".join(_mark(look) + release(look) for look in hosts)]
 
 
-def _database(hosts: Sequence[Look]) -> list[str]:
+def _database(now: float, hosts: Sequence[Look]) -> list[str]:
     lines = [", ".join(map(_mark, hosts))]
     clusters = [measured["json"] for look in hosts for measured in _measures(look, "http", "cluster") if measured.get("json")]
     if clusters:
@@ -82,6 +87,10 @@ def _database(hosts: Sequence[Look]) -> list[str]:
         if name.startswith("arxos_partitions_ahead{") and found
     ]
     outside = sum(value for name, value in values.items() if name.startswith("arxos_partitions_default_rows{"))
+    points = [point for look in hosts for point in (look.get("member") or {}).get("points") or []]
+    newest = max(points, key=lambda point: str(point["created_at"]), default=None)
+    held = [f", {look['host']} is held at {look['member']['guard']['label']}" for look in hosts if (look.get("member") or {}).get("guard")]
+    lines.append("restore point: " + (f"{newest['name']} {_since(newest['created_at'], now)}" if newest else "none") + "".join(held))
     lines.append(f"partitions ahead: {', '.join(ahead) or 'not known'}" + (f", {outside:g} rows outside" if outside else ""))
     return lines
 
@@ -122,6 +131,13 @@ def _timers(looks: Sequence[Look], now: float) -> str:
             if what == "" and thing != name:
                 found.setdefault(thing.removeprefix("arxos_"), []).append(value)
     return ", ".join(f"{thing} {_ago(now - max(times)) if max(times) else 'never'}" for thing, times in sorted(found.items()))
+
+
+def _since(moment: str, now: float) -> str:
+    try:
+        return _ago(now - datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp())
+    except ValueError:
+        return moment
 
 
 def _ago(seconds: float) -> str:

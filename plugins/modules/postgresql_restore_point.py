@@ -70,14 +70,15 @@ point:
     timeline: {description: The timeline of that place., returned: always, type: int, sample: 3}
     created_at: {description: "When it was made, in UTC.", returned: always, type: str, sample: "2026-11-23T08:19:49.123456Z"}
     xid: {description: The transaction that recorded it., returned: always, type: int, sample: 871}
-    rows: {description: "Rows inserted, updated and deleted in each database until then.", returned: always, type: dict, sample: {}}
+    rows: {description: "Rows inserted, updated and deleted until then, in each table of each database.", returned: always, type: dict, sample: {}}
     counted_on: {description: Since when those were counted., returned: always, type: str, sample: "2026-11-23 08:00:00.123456+00"}
 """
 
+import json
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.arxos.platform.plugins.module_utils._restore_points import COLUMNS, COUNTERS, TABLE, UTC
+from ansible_collections.arxos.platform.plugins.module_utils._restore_points import COLUMNS, COUNTED_ON, DATABASES, ROWS, TABLE, UTC
 from ansible_collections.arxos.platform.plugins.module_utils._rollback import name_faults, point_label
 from ansible_collections.arxos.platform.plugins.module_utils._strict_module import StrictModule
 from ansible_collections.community.postgresql.plugins.module_utils import postgres
@@ -86,8 +87,8 @@ from ansible_collections.community.postgresql.plugins.module_utils import postgr
 _CREATE = f"""
 INSERT INTO {TABLE} (name, label, timeline, lsn, created_at, xid, rows, counted_on)
 SELECT %(name)s, %(label)s, ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::int, lsn, clock_timestamp(),
-       pg_current_xact_id()::text::bigint, counters.rows, counters.counted_on
-FROM pg_create_restore_point(%(label)s) lsn, ({COUNTERS}) counters
+       pg_current_xact_id()::text::bigint, %(rows)s::jsonb, {COUNTED_ON}
+FROM pg_create_restore_point(%(label)s) lsn
 """
 _PREPARE = f"""
 CREATE SCHEMA IF NOT EXISTS arxos_platform;
@@ -111,8 +112,7 @@ def main() -> None:
     name, label = module.params["name"], module.params["label"] or point_label(module.params["name"], datetime.now(timezone.utc))
     module.refuse(name_faults(name) + _label_faults(label))
     postgres.ensure_required_libs(module)
-    given = {**module.params, "login_db": "postgres", "login_host": "", "login_password": "", "ssl_mode": "prefer", "connect_params": {}}
-    connection, _error = postgres.connect_to_db(module, postgres.get_conn_params(module, given), autocommit=False)
+    connection = _connect(module, "postgres")
     try:
         changed, point = _converge(module, connection.cursor(**postgres.pg_cursor_args), name, label)
         connection.commit()
@@ -121,6 +121,12 @@ def main() -> None:
     finally:
         connection.close()
     module.exit_json(changed=changed, point=point, diff={"before": {} if changed else point, "after": point})
+
+
+def _connect(module: StrictModule, database: str) -> Any:
+    given = {**module.params, "login_db": database, "login_host": "", "login_password": "", "ssl_mode": "prefer", "connect_params": {}}
+    connection, _error = postgres.connect_to_db(module, postgres.get_conn_params(module, given), autocommit=False)
+    return connection
 
 
 def _label_faults(label: str) -> list[str]:
@@ -141,8 +147,21 @@ def _converge(module: StrictModule, cursor: Any, name: str, label: str) -> tuple
         return True, {"name": name, "label": label, "created_at": cursor.fetchone()["now"]}
     if not found["prepared"]:
         cursor.execute(_PREPARE)
-    cursor.execute(_CREATE, {"name": name, "label": label})
+    cursor.execute(DATABASES)
+    rows = {row["datname"]: _rows(module, row["datname"]) for row in cursor.fetchall()}
+    cursor.execute(_CREATE, {"name": name, "label": label, "rows": json.dumps(rows)})
     return True, _read(cursor, name) or {}
+
+
+def _rows(module: StrictModule, database: str) -> dict[str, list[int]]:
+    """What was counted in the tables of a database."""
+    connection = _connect(module, database)
+    try:
+        cursor = connection.cursor(**postgres.pg_cursor_args)
+        cursor.execute(ROWS)
+        return dict(cursor.fetchone()["rows"])
+    finally:
+        connection.close()
 
 
 def _read(cursor: Any, name: str) -> dict[str, Any] | None:

@@ -52,7 +52,7 @@ member:
     timeline: {description: On which timeline., returned: when running, type: int, sample: 3}
     history: {description: "Timelines before, each with where it was left.", returned: when running, type: list, elements: list, sample: [[1, 0/3000000]]}
     xid: {description: The next transaction., returned: when running, type: int, sample: 871}
-    rows: {description: "Rows inserted, updated and deleted in each database.", returned: when running, type: dict, sample: {arxos_production: {inserted: 9}}}
+    rows: {description: "Rows inserted, updated, deleted in each table of each database; none on a replica.", returned: when running, type: dict, sample: {}}
     counted_on: {description: Since when those were counted., returned: when running, type: str, sample: "2026-11-23 08:00:00.123456+00"}
     bytes: {description: Size of all databases., returned: when running, type: int, sample: 31457280}
     points: {description: "Recorded restore points, newest first, as M(arxos.platform.postgresql_restore_point) returns them.",
@@ -69,7 +69,7 @@ from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils._guard import Clock, GuardError, Keeper
 from ansible_collections.arxos.platform.plugins.module_utils._guard_host import LocalHost
-from ansible_collections.arxos.platform.plugins.module_utils._restore_points import COLUMNS, COUNTERS, TABLE, UTC
+from ansible_collections.arxos.platform.plugins.module_utils._restore_points import COLUMNS, COUNTED_ON, DATABASES, ROWS, TABLE, UTC
 from ansible_collections.arxos.platform.plugins.module_utils._strict_module import StrictModule
 
 _LOOK = f"""
@@ -80,11 +80,11 @@ SELECT json_build_object(
   'timeline', CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
     ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
   'xid', pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
-  'rows', counters.rows, 'counted_on', counters.counted_on,
+  'counted_on', {COUNTED_ON},
+  'databases', (SELECT coalesce(jsonb_agg(datname), '[]') FROM ({DATABASES}) names),
   'bytes', (SELECT sum(pg_database_size(oid)) FROM pg_database),
   'data_directory', current_setting('data_directory'),
   'recorded', to_regclass('{TABLE}') IS NOT NULL)
-FROM ({COUNTERS}) counters
 """
 _POINTS = f"SELECT coalesce(jsonb_agg(point ORDER BY created_at DESC), '[]') FROM (SELECT {COLUMNS} FROM {TABLE}) point"
 
@@ -124,12 +124,15 @@ def _database(host: LocalHost) -> dict[str, Any]:
     found = json.loads(answer)
     points = (host.sql(_POINTS) or "[]") if found.pop("recorded") else "[]"
     directory = found.pop("data_directory")
+    databases = found.pop("databases")
+    # A replica counts no writes.
+    rows = {} if found["in_recovery"] else {database: json.loads(host.sql(ROWS, database) or "{}") for database in databases}
     history = []
     for line in host.read(f"{directory}/pg_wal/{found['timeline']:08X}.history").splitlines():
         words = line.split("\t")
         if len(words) >= 2 and words[0].strip().isdigit():
             history.append([int(words[0]), words[1]])
-    return {"running": True, **found, "history": history, "points": json.loads(points)}
+    return {"running": True, **found, "rows": rows, "history": history, "points": json.loads(points)}
 
 
 if __name__ == "__main__":

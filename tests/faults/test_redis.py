@@ -9,13 +9,16 @@ They want the cache tier of the lab that LAB_NAME names, converged by playbooks/
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from .redis_ledger import HOSTS, INVENTORY, LAB, PORTS, docker, ledger, masters, members, playbook, redis, unhealthy, wait_healthy
 
 FOURTH = str(INVENTORY.parents[1] / "tests/faults/inventories/fourth_cache.yml")
+
+
+Figure = Callable[[str, object], None]
 
 
 def balanced() -> bool:
@@ -39,17 +42,19 @@ def master_on(host: str) -> int:
     return next(port for address, port in masters("cache1") if address == HOSTS[host])
 
 
-def test_a_master_that_is_killed_is_back_in_five_seconds() -> None:
+@pytest.mark.fast
+def test_a_master_that_is_killed_is_back_in_five_seconds(figure: Figure) -> None:
     port = master_on("cache2")
     with ledger() as found:
         time.sleep(2)
         docker("exec", f"{LAB}-cache2", "systemctl", "kill", "-s", "KILL", f"redis-server@{port}")
         time.sleep(6)
         wait_healthy()
+    figure("Redis master killed (bound 5 s)", found)
     assert found.gap <= 5 and found.lost == 0 and found.slots == 16384, found.first_errors
 
 
-def test_a_master_that_hangs_is_taken_over_in_five_seconds() -> None:
+def test_a_master_that_hangs_is_taken_over_in_five_seconds(figure: Figure) -> None:
     """Nothing starts it again, so this is a failover; what it had acknowledged was with its replica long before."""
     port = master_on("cache2")
     host = f"{LAB}-cache2"
@@ -62,10 +67,11 @@ def test_a_master_that_hangs_is_taken_over_in_five_seconds() -> None:
         finally:
             docker("exec", host, "systemctl", "kill", "-s", "CONT", f"redis-server@{port}")
         wait_healthy()
+    figure("Redis master hangs (bound 5 s)", found)
     assert found.gap <= 5 and found.slots == 16384, found.first_errors
 
 
-def test_a_host_that_is_killed_leaves_no_slot_uncovered() -> None:
+def test_a_host_that_is_killed_leaves_no_slot_uncovered(figure: Figure) -> None:
     with ledger() as found:
         time.sleep(2)
         docker("kill", f"{LAB}-cache3")
@@ -76,10 +82,12 @@ def test_a_host_that_is_killed_leaves_no_slot_uncovered() -> None:
         finally:
             docker("start", f"{LAB}-cache3")
         wait_healthy(seconds=120)
+    figure("Redis host killed (bound 5 s)", found)
     assert found.gap <= 5 and found.slots == 16384, found.first_errors
 
 
-def test_a_planned_failover_is_not_noticed() -> None:
+@pytest.mark.fast
+def test_a_planned_failover_is_not_noticed(figure: Figure) -> None:
     gaps = []
     for _attempt in range(3):
         rows = [row for row in members("cache1") if "slave" in row[2] and "myself" not in row[2]]
@@ -92,13 +100,15 @@ def test_a_planned_failover_is_not_noticed() -> None:
             assert (address, int(port)) in masters("cache1")
         assert (found.errors, found.lost) == (0, 0), found.first_errors
         gaps.append(found.gap)
+    figure("Redis planned failover (bound 0.2 s)", f"gaps {gaps}, 0 errors")
     assert min(gaps) <= 0.2, f"{gaps}; a busy machine adds to each, so the best counts"
 
 
-def test_a_rolling_restart_is_not_noticed() -> None:
+def test_a_rolling_restart_is_not_noticed(figure: Figure) -> None:
     before = {(host, port): redis(host, "INFO", "server", port=port) for host in HOSTS for port in PORTS}
     with ledger() as found:
         answer = playbook("playbooks/restart_cache.yml")
+    figure("Redis rolling restart (bound 0 errors)", found)
     for (host, port), old in before.items():
         run = next(line for line in old.splitlines() if line.startswith("run_id:"))
         assert run not in redis(host, "INFO", "server", port=port), f"{host} {port} was not restarted\n{answer.stdout[-2000:]}"
@@ -106,7 +116,7 @@ def test_a_rolling_restart_is_not_noticed() -> None:
     assert balanced(), "every host carries a master again"
 
 
-def test_a_fourth_host_comes_and_goes_under_load() -> None:
+def test_a_fourth_host_comes_and_goes_under_load(figure: Figure) -> None:
     four, limit = [FOURTH], ("--limit", "cache,localhost")
     playbook("molecule/shared/create.yml", "--limit", "cache4,localhost", inventories=four)
     try:
@@ -127,5 +137,6 @@ def test_a_fourth_host_comes_and_goes_under_load() -> None:
     wait_healthy()
     assert (alone, left) == (1, "0")
     playbook("playbooks/hosts.yml", *limit, "--tags", "firewall")
-    for found in (came, went):
+    for found, what in ((came, "comes"), (went, "goes")):
+        figure(f"Redis fourth host {what} (bound 0 lost)", found)
         assert (found.errors, found.lost, found.gone, found.slots) == (0, 0, 0, 16384), found.first_errors

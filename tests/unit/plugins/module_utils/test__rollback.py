@@ -20,7 +20,7 @@ POINT = {
     "lsn": "0/5000090",
     "created_at": "2026-11-23T08:19:49.500000Z",
     "xid": 100,
-    "rows": {"arxos_production": {"inserted": 10, "updated": 2, "deleted": 1}},
+    "rows": {"arxos_production": {"a.buildings": [10, 2, 1], "a.symbols": [100, 0, 0]}},
     "counted_on": "x",
 }
 GUARD = {"label": LABEL, "running": True, "held": True, "promoted": False, "lsn": "0/5000090", "cut_off": True, "streaming": False}
@@ -35,7 +35,7 @@ def leader(**more: Any) -> dict[str, Any]:
         "timeline": 3,
         "history": [[1, "0/2000000"], [2, "0/4000000"]],
         "xid": 141,
-        "rows": {"arxos_production": {"inserted": 50, "updated": 2, "deleted": 4}},
+        "rows": {"arxos_production": {"a.buildings": [49, 2, 4], "a.new": [1, 0, 0]}},
         "counted_on": "x",
         "bytes": 1 << 30,
         "points": [POINT],
@@ -124,9 +124,18 @@ def test_what_is_dropped_is_told_and_has_to_be_agreed_to() -> None:
         "bytes": 0x1000000,
         "transactions": 40,
         "rows": {"inserted": 40, "updated": 0, "deleted": 3},
+        "gone": ["arxos_production: a.symbols"],
     }
     assert len(made["refusals"]) == 1
-    for word in ("40 transactions", "2026-11-23T08:19:49", "1 min 30 s", "40 inserted", "16777216 bytes", "accept_data_loss=true"):
+    for word in (
+        "40 transactions",
+        "2026-11-23T08:19:49",
+        "1 min 30 s",
+        "40 inserted",
+        "1 tables are gone since and come back (arxos_production: a.symbols)",
+        "16777216 bytes",
+        "accept_data_loss=true",
+    ):
         assert word in made["refusals"][0]
 
 
@@ -136,7 +145,7 @@ def test_nothing_written_needs_no_consent() -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"counted_on": "y"}, {"rows": {"arxos_production": {"inserted": 3, "updated": 0, "deleted": 0}}}],
+    [{"counted_on": "y"}, {"rows": {"arxos_production": {"a.buildings": [3, 0, 0]}}}],
     ids=["another leader", "counters began anew"],
 )
 def test_rows_that_nobody_knows_are_not_told(changed: dict[str, Any]) -> None:

@@ -65,6 +65,7 @@ def test_a_platform_that_is_well() -> None:
             "database  database1 ok, database2 ok",
             "          PostgreSQL: database1 leader, database2 synchronous lag 0 B, database3 replica (stopped) lag unknown",
             "          etcd: 2 of 2 healthy",
+            "          restore point: none",
             "          partitions ahead: s.t 3 of 4",
             "cache     cache1 ok",
             "          Redis: state ok, 16384 of 16384 slots, 6 nodes",
@@ -104,6 +105,17 @@ def test_rows_outside_partitions_a_pause_and_what_never_succeeded_are_said() -> 
     assert "          partitions ahead: s.t 3 of 4, 7 rows outside" in lines
     assert "          Patroni is PAUSED: no failover" in lines
     assert "timers    backup never, partitions 2 h ago" in lines
+
+
+def test_the_last_restore_point_what_is_held_there_and_a_rollback_that_is_not_finished() -> None:
+    points = [{"name": "1.1.0", "created_at": "1970-01-12T13:29:40Z"}, {"name": "1.0.0", "created_at": "1970-01-11T00:00:00.5Z"}]
+    leader, replica = database("database1", 1), database("database2", 0)
+    leader["member"] = {"points": points, "guard": {}, "journal": {}}
+    replica["member"] = {"points": points[1:], "guard": {"label": "1.1.0@x"}, "journal": {"plan": {}}}
+    screen = subject.screen([leader, replica], NOW)
+    assert "          restore point: 1.1.0 17 min ago, database2 is held at 1.1.0@x" in screen["lines"]
+    assert screen["red"] == ["database2: a rollback of the database was begun and is not finished: run it again"]
+    assert subject._since("some day", NOW) == "some day"
 
 
 def test_times_and_sizes_are_for_people() -> None:
