@@ -72,6 +72,13 @@ def test_only_those_named_may_connect(render: Callable[..., str]) -> None:
     assert found["restapi"]["allowlist"] == ["192.0.2.1", "192.0.2.2"]
 
 
+def test_the_user_of_the_cluster_may_be_less(render: Callable[..., str]) -> None:
+    assert "pg_ident" not in patroni(render)["postgresql"]
+    found = patroni(render, postgresql_local_roles=["less"])
+    assert found["postgresql"]["pg_ident"] == ["cluster postgres less"]
+    assert found["postgresql"]["pg_hba"][:2] == ["local all less peer map=cluster", "local all all peer"]
+
+
 def test_passwords_survive_any_character(render: Callable[..., str]) -> None:
     assert patroni(render)["postgresql"]["authentication"]["replication"]["password"] == AWKWARD
 
