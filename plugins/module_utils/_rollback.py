@@ -18,6 +18,7 @@ from typing import Any
 
 MIB = 1 << 20
 SHOWN = 5  # tables by name, in a sentence
+TELLING_MIB = 256  # less of it tells how long it takes to begin, not a rate
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?")
 
@@ -288,12 +289,12 @@ def learn(rates: Mapping[str, float], plan_made: Mapping[str, Any], seconds: Map
     if plan_made["rung"] == "guard":
         known["guard_seconds"] = round(total, 1)
         return known
-    sized = seconds["restore"] + seconds["replay"]
-    known["backup_seconds"] = round(total - sized, 1)
-    # A few MiB tell a start-up time, not a rate.
-    known["restore_mib_per_second"] = round(max(plan_made["sizes"]["restore_mib"], 0.1) / max(seconds["restore"], 0.1), 2)
-    if plan_made["sizes"]["replay_mib"] >= 1:
-        known["replay_mib_per_second"] = round(plan_made["sizes"]["replay_mib"] / max(seconds["replay"], 0.1), 2)
+    sizes = plan_made["sizes"]
+    for step in ("restore", "replay"):
+        if sizes[f"{step}_mib"] >= TELLING_MIB:
+            known[f"{step}_mib_per_second"] = round(sizes[f"{step}_mib"] / max(seconds[step], 0.1), 1)
+    # What the rates do not explain is the share that is the same whatever the size is.
+    known["backup_seconds"] = round(max(0.0, total - estimate("backup", sizes, {**known, "backup_seconds": 0.0})), 1)
     return known
 
 

@@ -29,8 +29,18 @@ from .ledger import NOT_READ, NOT_WRITTEN, READ_DONE, RETRIED, WRITTEN, Gap, Led
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 INVENTORY = ROOT / "inventories/lab"
-# The endpoints of an application host (role database_endpoint).
-WRITE_PORT, READ_PORT = 5000, 5001
+# How clients on an application host come to the database: by the endpoints themselves (role database_endpoint), or as the application does, by the
+# pools before them (role connection_pool).
+ENDPOINT = {
+    "connection": {"host": "postgresql.arxos.internal", "options": "-c statement_timeout=10s -c lock_timeout=5s"},
+    "write": {"port": 5000, "dbname": "arxos_production"},
+    "read": {"port": 5001, "dbname": "arxos_production"},
+}
+POOL = {
+    "connection": {"host": "localhost"},
+    "write": {"port": 6432, "dbname": "arxos_production"},
+    "read": {"port": 6432, "dbname": "arxos_production_ro"},
+}
 
 CUT = """
 table inet cut {
@@ -204,6 +214,13 @@ class Cluster:
     def join(self, host: str) -> None:
         self.run(host, "nft", "delete", "table", "inet", "cut", check=False)
 
+    def lose_archive(self) -> None:
+        """Packets to S3 vanish on every member, which is worse than a refusal: each attempt is waited for."""
+        rule = "chain archive { type filter hook output priority -300; tcp dport 8334 drop; }"
+        for member in self.members:
+            self.repairs.append(lambda member=member: self.run(member, "nft", "delete", "table", "inet", "lost", check=False))
+            self.run(member, "nft", f"table inet lost {{ {rule} }}")
+
     def stop(self, host: str, unit: str) -> None:
         self.repairs.append(lambda: self.start(host, unit))
         self.run(host, "systemctl", "kill", "--signal=KILL", unit, check=False)
@@ -267,8 +284,8 @@ class Report:
 class Observation:
     """Clients that write and read through the endpoints of an application host, and a watcher in every member, for as long as the block lasts."""
 
-    def __init__(self, cluster: Cluster, writers: int = 4, readers: int = 2) -> None:
-        self.cluster, self.writers, self.readers = cluster, writers, readers
+    def __init__(self, cluster: Cluster, writers: int = 4, readers: int = 2, way: dict[str, dict[str, Any]] | None = None) -> None:
+        self.cluster, self.writers, self.readers, self.way = cluster, writers, readers, way or ENDPOINT
         self.mark = f"ledger-{uuid.uuid4().hex[:8]}"
         self.sights: list[Sight] = []
         self.began = self.ended = 0.0
@@ -288,9 +305,8 @@ class Observation:
         certificate.write_text(cluster.secrets["vault_certificates_ca_certificate"])
         order = {
             "connection": {
-                "host": "postgresql.arxos.internal",
+                **self.way["connection"],
                 "hostaddr": "127.0.0.1",
-                "dbname": "arxos_production",
                 "user": "arxos_application",
                 "password": cluster.secrets["vault_postgresql_application_password"],
                 "sslmode": "verify-full",
@@ -298,11 +314,10 @@ class Observation:
                 "connect_timeout": 3,
                 "tcp_user_timeout": 5000,
                 "application_name": "ledger",
-                "options": "-c statement_timeout=10s -c lock_timeout=5s",
             },
             "mark": self.mark,
-            "write_port": WRITE_PORT,
-            "read_port": READ_PORT,
+            "write": self.way["write"],
+            "read": self.way["read"],
             "writers": self.writers,
             "readers": self.readers,
             "pause": 0.02,

@@ -6,7 +6,8 @@
 As a program it is the client, and connects as the application does (psycopg; verified TLS, SCRAM, the endpoint of its host). It lives in the network of
 an application host and speaks lines of JSON, [kind, worker, number, began, ended, words], until its input is closed:
 
-    {"connection": {"hostaddr": ..., "password": ...}, "writers": 4, "readers": 0, "pause": 0.01, "mark": "ledger-1a2b"}   on standard input
+    {"connection": {"hostaddr": ..., "password": ...}, "write": {"port": 5000, ...}, "read": {"port": 5001, ...},
+     "writers": 4, "readers": 0, "pause": 0.01, "mark": "ledger-1a2b"}   on standard input, in one line
 
 A write inserts one row named `<mark>-<worker>-<number>`, one transaction a row. A read counts the rows named `<mark>`, of which there is one; a read that
 breaks is tried once more on a new connection, as a pool does that checks its connections. All times are of CLOCK_MONOTONIC, which the hosts of a lab share.
@@ -172,12 +173,12 @@ class Client:
         self.order, self.worker, self.stop = order, worker, stop
         self.connection: Any = None
 
-    def connect(self, session: str, port: int) -> Any:
+    def connect(self, session: str, where: dict[str, Any]) -> Any:
         import psycopg
 
         if self.connection is None:
             self.connection = psycopg.connect(
-                **self.order["connection"], port=port, target_session_attrs=session, autocommit=True, prepare_threshold=None
+                **self.order["connection"], **where, target_session_attrs=session, autocommit=True, prepare_threshold=None
             )
         return self.connection
 
@@ -190,12 +191,12 @@ class Client:
         line = json.dumps([kind, self.worker, number, round(began, 4), round(time.monotonic(), 4), words]) + "\n"
         os.write(1, line.encode())  # one call, so that lines of workers do not mix
 
-    def attempt(self, statement: str, name: str, session: str, port: int) -> str:
+    def attempt(self, statement: str, name: str, session: str, where: dict[str, Any]) -> str:
         """What went wrong, or nothing."""
         import psycopg
 
         try:
-            cursor = self.connect(session, port).execute(statement, (name,))
+            cursor = self.connect(session, where).execute(statement, (name,))
             return "" if cursor.description is None or cursor.fetchone() == (1,) else "the row is not there"
         except psycopg.Error as error:
             self.drop()
@@ -206,7 +207,7 @@ class Client:
         while not self.stop.is_set():
             number += 1
             began = time.monotonic()
-            words = self.attempt(WRITE, f"{self.order['mark']}-{self.worker}-{number}", "read-write", self.order["write_port"])
+            words = self.attempt(WRITE, f"{self.order['mark']}-{self.worker}-{number}", "read-write", self.order["write"])
             self.tell(NOT_WRITTEN if words else WRITTEN, number, began, words)
             self.stop.wait(0.05 if words else self.order["pause"])
 
@@ -215,8 +216,8 @@ class Client:
         while not self.stop.is_set():
             number += 1
             began = time.monotonic()
-            first = self.attempt(READ, self.order["mark"], "any", self.order["read_port"])
-            second = self.attempt(READ, self.order["mark"], "any", self.order["read_port"]) if first else ""
+            first = self.attempt(READ, self.order["mark"], "any", self.order["read"])
+            second = self.attempt(READ, self.order["mark"], "any", self.order["read"]) if first else ""
             self.tell(NOT_READ if second else RETRIED if first else READ_DONE, number, began, second or first)
             self.stop.wait(0.05 if second else self.order["pause"])
 

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from .cluster import Cluster, Observation, Report, until
+from .cluster import ENDPOINT, Cluster, Observation, Report, until
 
 
 def another_leader(cluster: Cluster, before: str) -> str:
@@ -54,10 +55,10 @@ def kill_leaders_host(cluster: Cluster) -> tuple[Report, float]:
     return seen.report(began), back
 
 
-def switch_over(cluster: Cluster) -> Report:
+def switch_over(cluster: Cluster, way: dict[str, dict[str, Any]] = ENDPOINT) -> Report:
     """A planned switchover to the replica that commits wait for."""
     leader, successor = cluster.leader, cluster.successor()
-    with Observation(cluster) as seen:
+    with Observation(cluster, way=way) as seen:
         began = time.monotonic()
         cluster.play("switchover.yml", "-e", f"candidate={successor}")
         assert another_leader(cluster, leader) == successor

@@ -4,7 +4,7 @@
 """Backups and the archive when S3 is away, refuses, or gives back something else than it was given.
 
 They want database and storage of the lab that LAB_NAME names, converged by playbooks/storage.yml and database.yml, and leave them as they found
-them. What is written meanwhile is written on the leader itself, so no application host is needed.
+them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import pytest
 import yaml
 from ansible_collections.arxos.platform.plugins.module_utils._pgbackrest import holes, metric_of, parse_archive, parse_info, segment_number
 from botocore.config import Config
+
+from .cluster import Cluster, Observation
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = os.environ.get("LAB_NAME", "arxos-lab")
@@ -87,7 +89,7 @@ def acting() -> str:
 
 
 def playbook(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    words = ["ansible-playbook", f"playbooks/{name}", "-i", "inventories/lab", "--limit", "database", *arguments]
+    words = ["ansible-playbook", f"playbooks/{name}", "-i", "inventories/lab", "--limit", "database,localhost", *arguments]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
 
 
@@ -274,6 +276,40 @@ def test_what_is_damaged_is_found(s3: Any, what: str, record_property: Callable[
     assert not verified(host).get("failed")
     assert job(host, "arxos-backup-verify") == 0
     assert figure(host, "arxos_backup_verify_success") == 1
+
+
+# The drill --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_drill_finds_every_row_while_more_are_written(cluster: Cluster, figure: Callable[[str, object], None]) -> None:
+    cluster.sql(cluster.leader, "INSERT INTO arxos_prod.buildings (name) SELECT 'drill ' || n FROM generate_series(1, 50000) n")
+    try:
+        with Observation(cluster, readers=0) as seen:
+            began = len(seen.lines())
+            drill = playbook("restore_drill.yml")
+            written = len(seen.lines()) - began
+    finally:
+        cluster.sql(cluster.leader, "DELETE FROM arxos_prod.buildings WHERE name LIKE 'drill %'")
+    assert drill.returncode == 0, drill.stdout[-3000:]
+    told = re.search(r"Compared: (\d+) tables, (\d+) rows, all equal", drill.stdout)
+    assert told and int(told[2]) > 50000 and written > 100
+    figure("restore drill under writes", f"{told[0]}; {written} writes meanwhile")
+
+
+def test_the_drill_fails_where_the_backup_cannot_be_read(s3: Any, cluster: Cluster) -> None:
+    made = playbook("backup.yml", "-e", "backup_type=full")
+    assert made.returncode == 0, made.stdout[-2000:]
+    label = parse_info(done(MEMBERS[0], "pgbackrest info --output=json", "postgres"), "arxos").backups[-1].label
+    key = max(key for key in keys(s3, f"pgbackrest/backup/arxos/{label}/") if "/bundle/" in key)
+    host = next(name for name in reversed(MEMBERS) if name != cluster.leader)
+    last = metric_of(done(host, f"cat {FIGURES}/arxos_restore_drill.prom"), "arxos_restore_drill_last_success_timestamp_seconds")
+    with instead(s3, key, os.urandom(5000)):
+        drill = playbook("restore_drill.yml")
+    assert drill.returncode != 0 and "could not be restored and found equal" in drill.stdout, drill.stdout[-3000:]
+    found = done(host, f"cat {FIGURES}/arxos_restore_drill.prom")
+    assert metric_of(found, "arxos_restore_drill_success") == 0
+    assert metric_of(found, "arxos_restore_drill_last_success_timestamp_seconds") == last
+    assert run(host, "ls -d /var/lib/postgresql/restore-drill").returncode != 0, "something is left behind"
 
 
 # Who does it ------------------------------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from .cluster import Cluster, HostError, Observation, until
+from .cluster import ENDPOINT, POOL, Cluster, HostError, Observation, until
 from .conftest import Judge
 from .scenarios import another_leader, kill_leaders_host, kill_postmaster, lead_etcd, switch_over
 
@@ -41,6 +42,13 @@ def test_the_leaders_host_dies(cluster: Cluster, judge: Judge, figure: Figure) -
     report, back = kill_leaders_host(cluster)
     figure("  the host is a replica again", f"{back:5.1f} s after it was started")
     judge("the leader's host dies", report, 25)
+
+
+def test_the_leaders_host_dies_while_s3_is_away(cluster: Cluster, judge: Judge) -> None:
+    """A replica asks the archive for what it lacks before it leads. That must not hold it up."""
+    cluster.lose_archive()
+    report, _back = kill_leaders_host(cluster)
+    judge("the leader's host dies while S3 is away", report, 25)
 
 
 def test_the_leaders_host_is_cut_off(cluster: Cluster, judge: Judge, figure: Figure) -> None:
@@ -116,9 +124,10 @@ def test_both_replicas_are_lost(cluster: Cluster, judge: Judge) -> None:
     judge("both replicas are lost", seen.report(began), 25)
 
 
-def test_planned_switchover(cluster: Cluster, judge: Judge) -> None:
-    report = switch_over(cluster)
-    judge("planned switchover", report, 2)
+@pytest.mark.parametrize("way", [ENDPOINT, POOL], ids=["endpoint", "pool"])
+def test_planned_switchover(cluster: Cluster, judge: Judge, way: dict[str, Any], request: pytest.FixtureRequest) -> None:
+    report = switch_over(cluster, way)
+    judge(f"planned switchover, by the {request.node.callspec.id}", report, 2)
     assert report.not_read == {}
 
 

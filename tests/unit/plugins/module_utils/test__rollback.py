@@ -205,10 +205,17 @@ def test_a_rollback_that_was_begun_is_taken_up_where_it_got_furthest() -> None:
 def test_what_was_measured_is_what_is_estimated_next() -> None:
     seconds = {"plan": 3.0, "fence": 2.0, "open": 4.0, "rejoin": 20.0, "verify": 3.0, "start": 1.0}
     assert _rollback.learn({"backup_seconds": 7}, {"rung": "guard"}, seconds) == {"backup_seconds": 7, "guard_seconds": 30.0}
-    made = {"rung": "backup", "sizes": {"restore_mib": 1000.0, "replay_mib": 60.0}}
-    known = _rollback.learn({}, made, {**seconds, "restore": 10.0, "replay": 3.0})
+    made = {"rung": "backup", "sizes": {"restore_mib": 1000.0, "replay_mib": 600.0}}
+    known = _rollback.learn({}, made, {**seconds, "restore": 10.0, "replay": 30.0})
     assert known == {"backup_seconds": 30.0, "restore_mib_per_second": 100.0, "replay_mib_per_second": 20.0}
-    assert _rollback.estimate("backup", made["sizes"], known) == 43.0
+    assert _rollback.estimate("backup", made["sizes"], known) == 70.0
+
+
+def test_a_small_database_tells_no_rate() -> None:
+    made = {"rung": "backup", "sizes": {"restore_mib": 30.0, "replay_mib": 40.0}}
+    known = _rollback.learn({"restore_mib_per_second": 100.0, "replay_mib_per_second": 20.0}, made, {"plan": 9.0, "restore": 6.0, "replay": 5.0})
+    assert known == {"backup_seconds": 8.7, "restore_mib_per_second": 100.0, "replay_mib_per_second": 20.0}
+    assert _rollback.estimate("backup", made["sizes"], known) == 11.0
 
 
 @pytest.mark.parametrize(("text", "value"), [("0/0", 0), ("1/00000000", 1 << 32), ("A/ff", 10 << 32 | 255)])
