@@ -164,10 +164,3 @@ def test_objects_of_the_schema(render: Callable[..., str]) -> None:
     assert "PARTITION BY RANGE (created_at)" in made["table buildings"]
     assert "PARTITION" not in made["table symbols"]
     assert "'" not in "".join(names), "names stand between quotes in the query"
-
-
-def test_an_archive_is_read_where_there_is_one(render: Callable[..., str]) -> None:
-    command = 'pgbackrest --stanza=arxos archive-get %f "%p"'
-    dynamic = patroni(render, postgresql_restore_command=command)["bootstrap"]["dcs"]["postgresql"]
-    assert dynamic["recovery_conf"] == {"restore_command": command}
-    assert patroni(render)["bootstrap"]["dcs"]["postgresql"]["recovery_conf"] == {}

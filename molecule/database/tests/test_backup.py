@@ -145,8 +145,8 @@ def test_wal_is_archived_within_a_minute() -> None:
         "select string_agg(name || '=' || setting, ' ' order by name) from pg_settings where name in ('archive_mode','archive_timeout')",
     )
     assert settings == "archive_mode=on archive_timeout=60"
-    replica = server(next(name for name in MEMBERS if query(server(name), "select pg_is_in_recovery()") == "t"))
-    assert "archive-get" in query(replica, "show restore_command")
+    # A leader that crashed archives what it wrote last and nobody else has. A replica that read that would be off the history of the next leader.
+    assert {query(server(name), "show restore_command") for name in MEMBERS} == {""}
     segment = query(host, "select pg_walfile_name(pg_logical_emit_message(true, 'test', 'x'))")
 
     def archived() -> bool:
