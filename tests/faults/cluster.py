@@ -49,6 +49,12 @@ table inet cut {
 }
 """
 
+LOST = """
+table inet lost {
+    chain archive { type filter hook output priority -300; tcp dport 8334 drop; }
+}
+"""
+
 
 def until(seconds: float, true: Callable[[], Any], what: str) -> Any:
     """The first true answer; fails when the time is up. An error of a host that is away counts as no."""
@@ -216,10 +222,9 @@ class Cluster:
 
     def lose_archive(self) -> None:
         """Packets to S3 vanish on every member, which is worse than a refusal: each attempt is waited for."""
-        rule = "chain archive { type filter hook output priority -300; tcp dport 8334 drop; }"
         for member in self.members:
             self.repairs.append(lambda member=member: self.run(member, "nft", "delete", "table", "inet", "lost", check=False))
-            self.run(member, "nft", f"table inet lost {{ {rule} }}")
+            self.run(member, "nft", "-f", "-", given=LOST)
 
     def stop(self, host: str, unit: str) -> None:
         self.repairs.append(lambda: self.start(host, unit))

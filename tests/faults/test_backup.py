@@ -197,7 +197,7 @@ def test_the_archive_cannot_be_reached(record_property: Callable[[str, object], 
     """For five minutes (FAULT_SECONDS), on every database host, while rows are written and segments are filled."""
     name = leader()
     first = segment_number(query(name, "select pg_walfile_name(pg_current_wal_lsn())"))
-    cut = f"table inet cut {{ chain out {{ type filter hook output priority -300; ip daddr {PREFIX}.51 tcp dport 8334 reject; }} }}"
+    cut = f"table inet cut {{ chain out {{ type filter hook output priority -300; ip daddr {PREFIX}.51 tcp dport 8334 reject; }}; }}"
     alarm: float | None = None
     for member in MEMBERS:
         done(member, f"nft '{cut}'")
