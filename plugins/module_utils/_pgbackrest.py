@@ -19,7 +19,7 @@ from typing import Any
 SEGMENT = 16 * 1024 * 1024  # of WAL; Patroni founds its clusters with initdb's default
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 # Codes of a stanza's status in `info`
-OK, NO_PATH, NO_BACKUP, NO_DATA = 0, 1, 2, 3
+OK, NO_PATH, NO_BACKUP, NO_DATA, UNREADABLE = 0, 1, 2, 3, 99
 # Taken before anything was measured on a host: less than half of what the slowest machine gave that this was tried on.
 DEFAULT_RATE = {"restore": 60e6, "replay": 30e6}
 OVERHEAD_SECONDS = 2.0  # manifest, connections, the last sync
@@ -108,6 +108,9 @@ def parse_info(text: str, name: str) -> Stanza:
         found = next((entry for entry in listed if entry["name"] == name), None)
         if found is None:
             return Stanza(name, NO_PATH, "missing stanza path")
+        if found["status"]["code"] == UNREADABLE:
+            reasons = {repo["status"]["message"] for repo in found.get("repo", ()) if repo["status"]["code"] == UNREADABLE}
+            raise PgbackrestError(f"pgbackrest info: {'; '.join(sorted(reasons)) or found['status']['message']}")
         # The last archive is that of the present system; those before an upgrade come first.
         archive: dict[str, Any] = found["archive"][-1] if found["archive"] else {}
         return Stanza(

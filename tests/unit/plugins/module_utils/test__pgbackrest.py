@@ -297,3 +297,20 @@ def test_metrics_are_read_as_they_were_written() -> None:
     assert backups.metric_of(text, 'x_seconds{at_least="full"}') == 1795532080
     assert backups.metric_of(text, "x") == 1
     assert backups.metric_of(text, "y") is None
+
+
+def test_a_repository_that_cannot_be_read_says_why() -> None:
+    """As 2.45 tells it, with exit code 0."""
+    unread = {"code": 99, "message": "[HostConnectError] unable to connect to 's3.example.org:443': [111] Connection refused"}
+    told = [
+        {
+            "archive": [],
+            "backup": [],
+            "db": [],
+            "name": "arxos",
+            "repo": [{"key": 1, "status": unread}],
+            "status": {"code": 99, "message": "other"},
+        }
+    ]
+    with pytest.raises(PgbackrestError, match=r"pgbackrest info: \[HostConnectError\] unable to connect to 's3.example.org:443'"):
+        backups.parse_info(json.dumps(told), "arxos")

@@ -213,7 +213,9 @@ def test_what_was_measured_is_what_is_estimated_next() -> None:
 
 def test_a_small_database_tells_no_rate() -> None:
     made = {"rung": "backup", "sizes": {"restore_mib": 30.0, "replay_mib": 40.0}}
-    known = _rollback.learn({"restore_mib_per_second": 100.0, "replay_mib_per_second": 20.0}, made, {"plan": 9.0, "restore": 6.0, "replay": 5.0})
+    known = _rollback.learn(
+        {"restore_mib_per_second": 100.0, "replay_mib_per_second": 20.0}, made, {"plan": 9.0, "restore": 6.0, "replay": 5.0}
+    )
     assert known == {"backup_seconds": 8.7, "restore_mib_per_second": 100.0, "replay_mib_per_second": 20.0}
     assert _rollback.estimate("backup", made["sizes"], known) == 11.0
 
