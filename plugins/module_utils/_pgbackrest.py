@@ -109,7 +109,8 @@ def parse_info(text: str, name: str) -> Stanza:
         if found is None:
             return Stanza(name, NO_PATH, "missing stanza path")
         if found["status"]["code"] == UNREADABLE:
-            reasons = {repo["status"]["message"] for repo in found.get("repo", ()) if repo["status"]["code"] == UNREADABLE}
+            told = (repo["status"] for repo in found.get("repo", ()))
+            reasons = {" ".join(status["message"].split())[:300] for status in told if status["code"] == UNREADABLE}
             raise PgbackrestError(f"pgbackrest info: {'; '.join(sorted(reasons)) or found['status']['message']}")
         # The last archive is that of the present system; those before an upgrade come first.
         archive: dict[str, Any] = found["archive"][-1] if found["archive"] else {}

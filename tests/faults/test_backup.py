@@ -241,7 +241,12 @@ def test_the_archive_cannot_be_reached(record_property: Callable[[str, object], 
 def verified(name: str) -> dict[str, Any]:
     """What module pgbackrest says of the repository."""
     words = ["ansible", name, "-i", "inventories/lab", "-b", "-m", "arxos.platform.pgbackrest", "-a", "stanza=arxos state=verified"]
-    environment = {**os.environ, "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal"}
+    environment = {
+        **os.environ,
+        "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal",
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+    }
     answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600, env=environment)
     text = answer.stdout[answer.stdout.index("{") :]
     found = json.loads(text[: text.rindex("}") + 1])
