@@ -141,14 +141,15 @@ def keys(s3: Any, prefix: str) -> list[str]:
 
 
 @contextmanager
-def instead(s3: Any, key: str, body: bytes | None) -> Iterator[None]:
-    """Another content of an object, or no object, for as long as that is needed."""
+def damaged(s3: Any, key: str, gone: bool = False) -> Iterator[None]:
+    """An object of the same size with some bytes changed in its midst, or no object, for as long as that is needed."""
     kept = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    middle = len(kept) // 2
     try:
-        if body is None:
+        if gone:
             s3.delete_object(Bucket=BUCKET, Key=key)
         else:
-            s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+            s3.put_object(Bucket=BUCKET, Key=key, Body=kept[:middle] + os.urandom(64) + kept[middle + 64 :])
         yield
     finally:
         s3.put_object(Bucket=BUCKET, Key=key, Body=kept)
@@ -263,13 +264,12 @@ def test_what_is_damaged_is_found(s3: Any, what: str, record_property: Callable[
     label = stanza.backups[0].label
     if what == "a file of a backup":
         key = max(key for key in keys(s3, f"pgbackrest/backup/arxos/{label}/") if "/bundle/" in key or "/pg_data/base/" in key)
-        body: bytes | None = os.urandom(5000)
         named = label
     else:
         segment = stanza.backups[0].wal_stop
         (key,) = keys(s3, f"pgbackrest/archive/arxos/{stanza.archive}/{segment[:16]}/{segment}-")
-        body, named = (os.urandom(5000), segment) if what == "a segment of WAL" else (None, segment[8:])
-    with instead(s3, key, body):
+        named = segment if what == "a segment of WAL" else segment[8:]
+    with damaged(s3, key, gone=what == "a segment that is gone"):
         start = time.monotonic()
         found = verified(host)
         record_property(f"{what}: found after, seconds", round(time.monotonic() - start, 1))
@@ -308,7 +308,7 @@ def test_the_drill_fails_where_the_backup_cannot_be_read(s3: Any, cluster: Clust
     key = max(key for key in keys(s3, f"pgbackrest/backup/arxos/{label}/") if "/bundle/" in key)
     host = next(name for name in reversed(MEMBERS) if name != cluster.leader)
     last = metric_of(done(host, f"cat {FIGURES}/arxos_restore_drill.prom"), "arxos_restore_drill_last_success_timestamp_seconds")
-    with instead(s3, key, os.urandom(5000)):
+    with damaged(s3, key):
         drill = playbook("restore_drill.yml")
     assert drill.returncode != 0 and "could not be restored and found equal" in drill.stdout, drill.stdout[-3000:]
     found = done(host, f"cat {FIGURES}/arxos_restore_drill.prom")

@@ -14,7 +14,7 @@ import pytest
 
 from .cluster import ENDPOINT, POOL, Cluster, HostError, Observation, until
 from .conftest import Judge
-from .scenarios import another_leader, kill_leaders_host, kill_postmaster, lead_etcd, switch_over
+from .scenarios import HOST_LOSS_SECONDS, SWITCHOVER_SECONDS, another_leader, kill_leaders_host, kill_postmaster, lead_etcd, switch_over
 
 pytestmark = pytest.mark.usefixtures("whole")
 Figure = Callable[[str, object], None]
@@ -41,14 +41,14 @@ def test_patroni_and_the_postmaster_are_killed(cluster: Cluster, judge: Judge) -
 def test_the_leaders_host_dies(cluster: Cluster, judge: Judge, figure: Figure) -> None:
     report, back = kill_leaders_host(cluster)
     figure("  the host is a replica again", f"{back:5.1f} s after it was started")
-    judge("the leader's host dies", report, 25)
+    judge("the leader's host dies", report, HOST_LOSS_SECONDS)
 
 
 def test_the_leaders_host_dies_while_s3_is_away(cluster: Cluster, judge: Judge) -> None:
     """A replica asks the archive for what it lacks before it leads. That must not hold it up."""
     cluster.lose_archive()
     report, _back = kill_leaders_host(cluster)
-    judge("the leader's host dies while S3 is away", report, 25)
+    judge("the leader's host dies while S3 is away", report, HOST_LOSS_SECONDS)
 
 
 def test_the_leaders_host_is_cut_off(cluster: Cluster, judge: Judge, figure: Figure) -> None:
@@ -64,7 +64,7 @@ def test_the_leaders_host_is_cut_off(cluster: Cluster, judge: Judge, figure: Fig
         cluster.join(leader)
         figure("  the host is a replica again", f"{cluster.wait_until_whole():5.1f} s after it was joined")
     report = seen.report(began)
-    judge("the leader's host is cut off", report, 25)
+    judge("the leader's host is cut off", report, HOST_LOSS_SECONDS)
     watched = [sight for sight in seen.sights if sight.member == leader and sight.began > began]
     assert watched and watched[-1].state == "recovers", "nobody looked at the one that was cut off"
 
@@ -127,7 +127,7 @@ def test_both_replicas_are_lost(cluster: Cluster, judge: Judge) -> None:
 @pytest.mark.parametrize("way", [ENDPOINT, POOL], ids=["endpoint", "pool"])
 def test_planned_switchover(cluster: Cluster, judge: Judge, way: dict[str, Any], request: pytest.FixtureRequest) -> None:
     report = switch_over(cluster, way)
-    judge(f"planned switchover, by the {request.node.callspec.id}", report, 2)
+    judge(f"planned switchover, by the {request.node.callspec.id}", report, SWITCHOVER_SECONDS)
     assert report.not_read == {}
 
 
@@ -141,7 +141,7 @@ def test_rolling_restart(cluster: Cluster, judge: Judge) -> None:
         cluster.wait_until_whole()
     assert not [member for member in cluster.members if cluster.sql(member, "SELECT pg_postmaster_start_time()") == since[member]]
     report = seen.report(began)
-    judge("rolling restart", report, 2)
+    judge("rolling restart", report, SWITCHOVER_SECONDS)
     assert report.not_read == {}
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from .cluster import INVENTORY, ROOT, Cluster, Observation, until
 from .conftest import Judge
+from .scenarios import SWITCHOVER_SECONDS
 
 pytestmark = pytest.mark.usefixtures("whole")
 Figure = Callable[[str, object], None]
@@ -93,7 +94,7 @@ def test_rolling_restart_and_upgrade(cluster: Cluster, judge: Judge) -> None:
         play("playbooks/restart_database.yml", "-e", "upgrade=true")
         cluster.wait_until_whole()
     assert not [name for name, time in before.items() if cluster.sql(name, "SELECT pg_postmaster_start_time()") == time]
-    judge("rolling restart by the playbook", seen.report(), 2)
+    judge("rolling restart by the playbook", seen.report(), SWITCHOVER_SECONDS)
 
 
 @pytest.mark.parametrize("connections", [120, 90], ids=["raised", "lowered"])
