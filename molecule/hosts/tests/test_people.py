@@ -39,6 +39,20 @@ def code_of(secret: str, shift: int = 0) -> str:
     return f"{(int.from_bytes(digest[place : place + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06}"
 
 
+def wait_until(done: Callable[[], bool], seconds: float = 30) -> None:
+    """Ask until it is so; fails after C(seconds)."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.2)
+
+
+def effective_groups(host: Any) -> list[str]:
+    """The groups whose members sshd would let in."""
+    says = host.check_output("/usr/sbin/sshd -T")
+    return [line.split(" ", 1)[1] for line in says.splitlines() if line.startswith("allowgroups ")]
+
+
 @dataclass
 class Person:
     """An account of a sudo role, with a key and a secret of one-time codes, on one host of the lab."""
@@ -197,6 +211,21 @@ def test_a_session_ends_after_eight_hours_whatever_it_does(host: Any, person: Ca
         assert time.monotonic() - start < 30 and "still there" not in done.stdout
     finally:
         host.check_output(f"rm -r {folder} && systemctl daemon-reload")
+
+
+def test_a_configuration_that_lets_nobody_in_goes_by_itself(host: Any, person: Callable[[str], Person]) -> None:
+    who, other = person("operator"), person("operator")
+    config, kept = "/etc/ssh/sshd_config", "/var/lib/arxos/config_tree/previous/etc/ssh/sshd_config"
+    host.check_output(f"cp -p {kept} /root/kept && cp -p {config} {kept} && sed -i 's/^AllowGroups .*/AllowGroups nobody/' {config}")
+    try:
+        host.check_output(f"arxos-sshd-guard arm 5 {config} && systemctl reload ssh.service")
+        assert who.ssh("id -un", code=who.code()).returncode == 255
+        wait_until(lambda: host.run("systemctl is-active arxos-sshd-undo.timer").rc != 0)
+        wait_until(lambda: effective_groups(host) != ["nobody"])
+        assert other.ssh("id -un", code=other.code()).stdout.strip() == other.name
+        assert host.run("arxos-sshd-guard keep").rc != 0, "a run would take what is gone for kept"
+    finally:
+        host.check_output(f"cp -p {kept} {config}; mv /root/kept {kept}; systemctl reload ssh.service")
 
 
 # ---------------------------------------------------------------- sudo
