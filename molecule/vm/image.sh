@@ -6,7 +6,7 @@ case $1 in
     13) suite=trixie ;;
     *) echo "Debian $1: this scenario knows 12 and 13." >&2; exit 1 ;;
 esac
-folder=$2 root=$2/root
+folder=$(realpath -m "$2") root=$(realpath -m "$2")/root
 if [ -f "$folder/ready" ]; then
     # Bare again: what an earlier run left in the file system is gone with it.
     cp --sparse=always "$folder/bare.ext4" "$folder/disk.ext4"
@@ -52,6 +52,18 @@ touch -d 2000-01-01 "$root/var/lib/apt/lists"
 cp "$root"/boot/vmlinuz-* "$folder/vmlinuz"
 cp "$root"/boot/initrd.img-* "$folder/initrd"
 sed 's/^/[127.0.0.1]:2222 /' "$root"/etc/ssh/ssh_host_*_key.pub >"$folder/known_hosts"
+cat >"$folder/ssh_config" <<CONFIG
+Host vm1
+    HostName 127.0.0.1
+    Port 2222
+    User deploy
+    IdentityFile $folder/key
+    IdentitiesOnly yes
+    BatchMode yes
+    StrictHostKeyChecking yes
+    HostKeyAlias [127.0.0.1]:2222
+    UserKnownHostsFile $folder/known_hosts
+CONFIG
 mke2fs -q -t ext4 -d "$root" -F "$folder/bare.ext4" 5G
 cp --sparse=always "$folder/bare.ext4" "$folder/disk.ext4"
 rm -rf "$root"
