@@ -7,6 +7,7 @@
     run_tests.py lint unit            parts of it
     run_tests.py molecule             every Molecule scenario in full, on a fresh lab
     run_tests.py molecule:cache       one scenario, on a fresh lab, with what it stands on brought by its prepare playbook
+    run_tests.py vm                   the hosts stage on a virtual machine with a kernel of its own; its processor is emulated
     run_tests.py integration:go_live  tests/integration/test_go_live.py alone
     run_tests.py faults               every fault of tests/faults, on the tiers that keep data, from bare hosts
     run_tests.py faults:database      tests/faults/test_database.py alone
@@ -40,6 +41,7 @@ GATES = [sys.executable, "tests/tools/gates.py"]
 SCENARIOS = ["hosts", "storage", "database", "cache", "application", "edge"]
 # The steps of a scenario (.config/molecule/config.yml) that always run; prepare does only for a scenario run alone.
 STEPS = ["create", "check", "converge", "idempotence", "check", "verify"]
+VM_STEPS = ["create", "converge", "idempotence", "verify"]
 TAIL = 60
 
 
@@ -63,7 +65,7 @@ class Step:
     timeout: int = 600
     env: dict[str, str] = field(default_factory=dict)
     junit: Path | None = None
-    molecule: bool = False
+    molecule: list[str] = field(default_factory=list)  # the steps of a scenario that have to be executed
 
 
 def environment() -> dict[str, str]:
@@ -161,8 +163,7 @@ def run(step: Step) -> Result:
     if step.junit:
         result.passed, result.failed, result.note = count_junit(step.junit, code)
     elif step.molecule:
-        wanted = [*STEPS[:1], *(["prepare"] if "MOLECULE_PREPARE" not in step.env and step.name != "molecule hosts" else []), *STEPS[1:]]
-        result.passed, result.failed, result.note = count_molecule(text, code, wanted)
+        result.passed, result.failed, result.note = count_molecule(text, code, step.molecule)
     else:
         result.passed, result.failed = (1, 0) if code == 0 else (0, 1)
     if code == 124:
@@ -247,8 +248,20 @@ def molecule(only: str) -> list[Step]:
         if not only:
             env["MOLECULE_PREPARE"] = "none.yml"
         command = ["molecule", "-c", ".config/molecule/config.yml", "test", "--destroy=never", "-s", scenario]
-        steps.append(Step(f"molecule {scenario}", command, 2400, env, molecule=True))
+        wanted = [*STEPS[:1], *(["prepare"] if only and scenario != "hosts" else []), *STEPS[1:]]
+        steps.append(Step(f"molecule {scenario}", command, 2400, env, molecule=wanted))
     return steps
+
+
+def vm() -> list[Step]:
+    """What a container cannot show: the hosts stage on a virtual machine, new for each run."""
+    ephemeral = STATE / "molecule/vm"
+    shutil.rmtree(ephemeral, ignore_errors=True)
+    command = ["molecule", "-c", ".config/molecule/config.yml", "test", "--destroy=always", "-s", "vm"]
+    return [
+        Step("vm secrets", ["ansible-playbook", "playbooks/generate_secrets.yml", "-i", "molecule/vm/inventory"]),
+        Step("molecule vm", command, 5400, {"MOLECULE_EPHEMERAL_DIRECTORY": str(ephemeral)}, molecule=VM_STEPS),
+    ]
 
 
 def integration(only: str) -> list[Step]:
@@ -286,7 +299,7 @@ def part(name: str) -> list[Result]:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             results = list(pool.map(run, steps))
     else:
-        steps = {"molecule": molecule, "integration": integration, "faults": faults, "verify": verify}[kind](only)
+        steps = vm() if kind == "vm" else {"molecule": molecule, "integration": integration, "faults": faults, "verify": verify}[kind](only)
         results = []
         for step in steps:
             results.append(run(step))
@@ -307,7 +320,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"parts to run; without one {', '.join(everything)}")
     parts = parser.parse_args().parts or everything
-    unknown = [name for name in parts if name.partition(":")[0] not in [*everything, "faults", "molecule"]]
+    unknown = [name for name in parts if name.partition(":")[0] not in [*everything, "faults", "molecule", "vm"]]
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}")
     # So that a run which is ended takes its step along, as Ctrl-C does.

@@ -98,7 +98,7 @@ def test_every_module_has_a_test_that_names_it(module: str) -> None:
 
 def test_scenarios_know_their_playbooks() -> None:
     scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-    assert scenarios == ["application", "cache", "database", "edge", "hosts", "storage"]
+    assert scenarios == ["application", "cache", "database", "edge", "hosts", "storage", "vm"]
     for scenario in scenarios:
         count, stage = read(ROOT / "molecule" / scenario / "converge.yml")
         assert count["ansible.builtin.import_playbook"] == "../shared/count.yml"

@@ -52,6 +52,7 @@ class Platform:
         artifact.write_bytes(b"abc")
         self.extra: dict[str, Any] = {
             **{name: _secrets.make(kind) for name, kind in self.wiring.items() if kind in _secrets.KINDS},
+            "vault_ssh_jane_totp_secret": _secrets.make("totp_secret"),
             "vault_certificates_ca_certificate": ca[0],
             "vault_certificates_ca_private_key": ca[1],
             "vault_certificates_front_certificate": front[0],

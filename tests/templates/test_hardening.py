@@ -1,0 +1,100 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROLE = Path(__file__).resolve().parents[2] / "roles/hardening"
+VARS: dict[str, Any] = {}
+for path in (ROLE / "vars/main").glob("*.yml"):
+    VARS.update(yaml.safe_load(path.read_text()))
+Render = Callable[..., str]
+
+
+def settings(text: str) -> dict[str, str]:
+    """Keyword to value of the part of an sshd configuration that holds for everybody."""
+    lines = [line for line in text.split("\nMatch ")[0].splitlines() if line and not line.startswith("#")]
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def sshd(render: Render, release: str = "debian-12", **given: Any) -> str:
+    return render("hardening", "sshd_config.j2", release, __hardening_automation_group="robots", **given)
+
+
+@pytest.mark.parametrize("release", ["debian-12", "debian-13"])
+def test_people_need_a_key_and_a_code(render: Render, release: str) -> None:
+    says = settings(sshd(render, release))
+    assert says["AuthenticationMethods"] == "publickey,keyboard-interactive:pam"
+    assert says["PermitRootLogin"] == says["PasswordAuthentication"] == "no"
+    assert says["AllowGroups"] == "arxos-admin arxos-operator arxos-deployer arxos-auditor"
+    assert ("mlkem768x25519-sha256" in says["KexAlgorithms"]) is (release == "debian-13"), "OpenSSH 9.2 refuses what it does not know"
+
+
+def test_without_codes_a_key_is_enough_and_nothing_else_is_asked(render: Render) -> None:
+    says = settings(sshd(render, hardening_ssh_mfa=False))
+    assert says["AuthenticationMethods"] == "publickey" and says["KbdInteractiveAuthentication"] == "no"
+    assert "pam_google_authenticator" not in render("hardening", "sshd.pam.j2", hardening_ssh_mfa=False)
+
+
+def test_a_program_has_a_key_alone_and_only_from_where_it_is(render: Render) -> None:
+    text = sshd(render, hardening_ssh_automation_users=["deploy", "awx"], hardening_ssh_automation_networks=["10.0.7.0/24", "10.0.8.1/32"])
+    assert settings(text)["AllowGroups"].endswith(" robots")
+    assert "\nMatch User deploy,awx Address 10.0.7.0/24,10.0.8.1/32\n    AuthenticationMethods publickey\n" in text
+    assert "Match" not in sshd(render)
+    users = render("hardening", "sysusers.conf.j2", hardening_ssh_automation_users=["deploy"], __hardening_automation_group="robots")
+    assert users.splitlines()[-2:] == ["g robots -", "m deploy robots"]
+
+
+def test_the_unit_runs_the_commands_of_the_controls_in_order(render: Render) -> None:
+    text = render("hardening", "hardening.service.j2", __hardening_commands=["/bin/one", "-/bin/two x"])
+    assert re.findall(r"^ExecStart=(.*)$", text, re.M) == ["/bin/one", "-/bin/two x"]
+    assert "ExecStart=/bin/true" in render("hardening", "hardening.service.j2", __hardening_commands=[])
+
+
+def test_sudo_gives_each_role_its_commands_and_a_role_without_any_no_line(render: Render) -> None:
+    roles = {"admin": ["ALL"], "operator": ["/bin/a", "/bin/b x"], "deployer": []}
+    text = render("hardening", "sudoers.j2", __hardening_sudo_roles=roles, __hardening_container=False)
+    assert "%arxos-admin ALL=(ALL:ALL) NOPASSWD: ALL\n" in text
+    assert "%arxos-operator ALL=(root) NOPASSWD: /bin/a, /bin/b x\n" in text
+    assert "%arxos-deployer ALL" not in text
+    assert "Defaults:%arxos-admin,%arxos-operator,%arxos-deployer !setenv, log_subcmds\n" in text
+    assert "log_subcmds" not in render("hardening", "sudoers.j2", __hardening_sudo_roles=roles, __hardening_container=True)
+
+
+def test_audit_rules_name_both_tables_of_system_calls_and_keys(render: Render) -> None:
+    lines = [line for line in render("hardening", "audit.rules.j2").splitlines() if line.startswith(("-a", "-w"))]
+    assert [line for line in lines if not re.search(r" -k [a-z]+$", line)] == []
+    calls = [re.sub(r"arch=b(32|64)", "arch=", line) for line in lines if line.startswith("-a")]
+    assert {calls.count(line) for line in calls} == {2}
+
+
+def test_updates_leave_alone_what_a_playbook_restarts(render: Render) -> None:
+    excluded = ["postgresql", "redis"]
+    apt = render("hardening", "updates.apt.j2", hardening_updates_excluded=excluded)
+    assert '"^postgresql";' in apt and '"^redis";' in apt and "-security" in apt
+    restarts = render("hardening", "needrestart.conf.j2", hardening_updates_excluded=excluded)
+    assert "$nrconf{override_rc}{qr(^redis)} = 0;" in restarts
+    assert "OnCalendar=\nOnCalendar=*-*-* 02:20\n" in render("hardening", "updates.timer.j2", hardening_updates_at="02:20")
+
+
+def test_every_control_is_a_choice_and_every_choice_a_control() -> None:
+    spec = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    assert spec["hardening_skip"]["choices"] == list(VARS["__hardening_controls"])
+    for name in VARS["__hardening_controls"]:
+        assert f"__hardening_{name}" in VARS
+    playbook = yaml.safe_load((ROLE.parents[1] / "playbooks/hosts.yml").read_text())
+    tags = next(role["tags"] for role in playbook[1]["roles"] if role["role"].endswith(".hardening"))
+    assert tags == ["hardening", *VARS["__hardening_controls"]]
+
+
+def test_every_template_is_sent_and_every_file_has_one() -> None:
+    text = "".join(path.read_text() for path in [*(ROLE / "vars/main").glob("*.yml"), ROLE / "tasks/main.yml"])
+    assert set(re.findall(r"[\w.-]+\.j2", text)) == {path.name for path in (ROLE / "templates").iterdir()}
