@@ -12,7 +12,6 @@ of its own, and one that dies refuses. Nothing that a client sent is logged.
 from __future__ import annotations
 
 import http.server
-import io
 import json
 import mmap
 import os
@@ -42,7 +41,8 @@ DISPOSITION = re.compile(r'form-data; *name="([A-Za-z0-9_.-]{1,64})"(?:; *filena
 PLAIN = re.compile(rb"[\w .,:+-]{0,255}")
 ENCODINGS = {"utf-8", "us-ascii", "ascii", "iso-8859-1", "utf-16", None}
 
-XHTML, SVG = "http://www.w3.org/1999/xhtml", "http://www.w3.org/2000/svg"
+SVG = "http://www.w3.org/2000/svg"
+FOREIGN = {"http://www.w3.org/1999/xhtml", "http://www.w3.org/2001/XInclude", "http://www.w3.org/1999/XSL/Transform"}
 # The last of these change another element's attribute when the drawing is shown; their values are looked at like any other's.
 ACTIVE = {
     "script",
@@ -89,7 +89,7 @@ class Refused(Exception):
         self.status, self.reason = status, reason
 
 
-def look_at_xml(stream: io.RawIOBase, svg: bool) -> None:
+def look_at_xml(stream: Part, svg: bool) -> None:
     """Raises Refused for what is no well-formed XML (or, where it has to be, no SVG), declares entities, fetches anything or may run code."""
     parser = expat.ParserCreate(namespace_separator=" ")
     depth = 0
@@ -125,7 +125,7 @@ def look_at_xml(stream: io.RawIOBase, svg: bool) -> None:
         if first and svg and (local != "svg" or space not in ("", SVG)):
             raise Refused(415, "The file is not what its name says: it is no SVG.")
         first = False
-        if local in ACTIVE and (local != "object" or space in ("", SVG)) or space == XHTML:
+        if local in ACTIVE and (local != "object" or space in ("", SVG)) or space in FOREIGN:
             refuse("The XML has an element that may run code.")
         for key, value in attributes.items():
             key = key.rpartition(" ")[2].rpartition(":")[2].lower()
@@ -175,7 +175,7 @@ def runs(style: str) -> bool:
     return RUNS.search("".join(plain.split()).lower()) is not None
 
 
-class Part(io.RawIOBase):
+class Part:
     """Some bytes of a file, as a file."""
 
     def __init__(self, data: Bytes, start: int, size: int) -> None:
@@ -187,7 +187,7 @@ class Part(io.RawIOBase):
         return self.data[self.at - size : self.at]
 
 
-def look_at_json(stream: io.RawIOBase) -> None:
+def look_at_json(stream: Part) -> None:
     """Raises Refused for what is no well-formed JSON, or nested too deep."""
     depth = 0
     try:
