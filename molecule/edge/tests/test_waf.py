@@ -63,8 +63,12 @@ def changed(host: Any, expression: str) -> Iterator[None]:
 
 def logged(host: Any) -> list[dict[str, Any]]:
     """Transactions of the audit log."""
-    lines = host.file("/var/log/nginx-waf/audit.log").content_string.splitlines()
-    return [json.loads(line)["transaction"] for line in lines]
+    return [json.loads(line)["transaction"] for line in audit_log(host).splitlines()]
+
+
+def audit_log(host: Any) -> str:
+    """Its text; what an attacker sent may be no UTF-8."""
+    return str(host.run("cat /var/log/nginx-waf/audit.log").stdout_bytes.decode(errors="replace"))
 
 
 # ------------------------------------------------------------------ the corpora
@@ -79,7 +83,7 @@ def test_attacks_do_not_reach_the_application() -> None:
     assert len(results) >= 300 and {"sqli", "xss", "lfi", "rce", "ssrf", "protocol", "uploads"} <= set(kinds)
     assert len(through) <= 0.02 * len(results), "\n".join(through)
     # Refused by a decision, and not because something broke.
-    assert not [request.label for request, answer in results if answer.status >= 500 and answer.status != 505]
+    assert not [request.label for request, answer in results if answer.status in (500, 502, 503, 504)]
 
 
 def test_no_upload_that_is_an_attack_reaches_the_application() -> None:
@@ -123,7 +127,7 @@ def test_detection_lets_pass_and_writes_down(host: Any) -> None:
         mark = f"x{uuid.uuid4().hex}"
         request = replay.Request("sqli", f"GET /api/v1/symbols?query={mark}%27%20OR%201=1--%20- HTTP/1.1")
         assert asked(host).send(request).reached
-        until(5, lambda: mark in host.file("/var/log/nginx-waf/audit.log").content_string)
+        until(5, lambda: mark in audit_log(host))
     until(5, lambda: not asked(host).send(INJECTION).reached)
 
 
@@ -213,12 +217,11 @@ def test_an_upload_that_costs_too_much_is_refused_and_others_are_answered_beside
 @pytest.mark.parametrize("unit", ["nginx-waf", "upload-inspection"])
 def test_the_inner_tiers_have_no_network(host: Any, unit: str) -> None:
     process = host.check_output(f"systemctl show -P MainPID {unit}.service")
-    assert host.check_output(f"nsenter --target {process} --net ip -brief link").split()[0] == "lo"
-    assert len(host.check_output(f"nsenter --target {process} --net ip -brief link").splitlines()) == 1
+    devices = [line.split(":")[0].strip() for line in host.file(f"/proc/{process}/net/dev").content_string.splitlines()[2:]]
+    assert devices == ["lo"]
 
 
 def test_the_audit_log_is_rotated_and_written_on(host: Any) -> None:
-    log = "/var/log/nginx-waf/audit.log"
     asked(host).send(INJECTION)
     host.check_output("logrotate --force /etc/logrotate.d/nginx-waf")
     mark = f"x{uuid.uuid4().hex}"
@@ -226,6 +229,6 @@ def test_the_audit_log_is_rotated_and_written_on(host: Any) -> None:
 
     def is_there() -> bool:
         asked(host).send(request)
-        return mark in host.file(log).content_string
+        return mark in audit_log(host)
 
     until(10, is_there)
