@@ -561,7 +561,7 @@ def test_thousands_of_idle_connections_delay_nobody() -> None:
 def flood(host: Any, source: str, times: int = 40) -> list[int]:
     """Statuses of requests of one address to this host's own front door."""
     text = host.check_output(
-        f"curl -sk --max-time 30 -o /dev/null -w '%{{http_code}} ' --interface {source} --resolve {DOMAIN}:443:127.0.0.1 "
+        f"curl -sk --parallel --parallel-max 8 --max-time 30 -o /dev/null -w '%{{http_code}} ' --interface {source} --resolve {DOMAIN}:443:127.0.0.1 "
         f"'https://{DOMAIN}/health/live?n=[1-{times}]'"
     )
     return [int(word) for word in text.split()]

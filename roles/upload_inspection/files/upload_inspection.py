@@ -16,8 +16,10 @@ import mmap
 import os
 import re
 import resource
+import signal
 import socket
 import socketserver
+import threading
 from typing import Any, NoReturn, Union
 from xml.parsers import expat
 
@@ -342,13 +344,19 @@ class Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """In the child: its limits, then the answer."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         super().finish_request(request, client_address)
 
 
 def main() -> None:
-    Server("", Handler).serve_forever()
+    """Serves until it is told to stop; what is being looked at then is looked at to the end."""
+    server = Server("", Handler)
+    # shutdown() waits for the loop, and so must not be called within it.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    server.serve_forever(poll_interval=0.1)
+    server.server_close()
 
 
 if __name__ == "__main__":
