@@ -34,6 +34,11 @@ def test_the_engine_does_what_the_mode_says(render: Render, mode: str) -> None:
     assert f"SecRuleEngine {engine}\n" in directives(render("waf", "waf.conf.j2", waf_mode=mode))[0]
 
 
+def test_a_check_by_root_leaves_the_folders_of_nginx_to_its_user(render: Render) -> None:
+    """nginx -t hands the folders of bodies to the user that the configuration names, and to nobody where it names none."""
+    assert "\nuser www-data;\n" in render("waf", "waf.conf.j2")
+
+
 def test_nginx_can_read_every_directive(render: Render) -> None:
     """NGINX reads parameters of at most 4096 bytes."""
     text = render("waf", "waf.conf.j2", **INPUTS)

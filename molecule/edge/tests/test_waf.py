@@ -171,6 +171,13 @@ def test_without_the_inspection_no_upload_passes_and_all_else_does(host: Any) ->
     until(5, lambda: asked(host).send(replay.multipart("plan", "plan.svg", replay.PLAN)).reached)
 
 
+def test_a_check_of_either_configuration_leaves_uploads_as_they_are(host: Any) -> None:
+    for file in ("waf.conf", "nginx.conf", "waf.conf"):
+        host.check_output(f"nginx -t -q -c /etc/nginx/{file} -g 'pid /dev/null;'")
+        assert host.file("/var/lib/nginx/body").user == "www-data"
+    assert asked(host).send(replay.multipart("plan", "plan.svg", replay.PLAN)).reached
+
+
 def test_restarts_and_reloads_of_the_inner_tiers_lose_no_request(host: Any) -> None:
     edge, rate, seconds = asked(host), 20, 6
     start = time.monotonic()
