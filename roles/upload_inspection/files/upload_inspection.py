@@ -26,7 +26,7 @@ from xml.parsers import expat
 import ijson
 
 FILE_BYTES = int(os.environ.get("FILE_BYTES", "52428800"))
-PROCESSES = int(os.environ.get("PROCESSES", "8"))
+PROCESSES = int(os.environ.get("PROCESSES", "4"))
 CPU_SECONDS = int(os.environ.get("CPU_SECONDS", "20"))
 MEMORY_BYTES = int(os.environ.get("MEMORY_MB", "512")) * 1024 * 1024
 BODIES = "/var/lib/nginx/body/"
