@@ -16,7 +16,7 @@ Render = Callable[..., str]
 ROOT = Path(__file__).resolve().parents[2]
 OF_THE_PLATFORM = yaml.safe_load((ROOT / "playbooks/group_vars/edge/waf.yml").read_text())
 INPUTS: dict[str, Any] = {
-    "waf_exclusions": OF_THE_PLATFORM["waf_exclusions"],
+    "waf_exclusions": OF_THE_PLATFORM["arxos_waf_exclusions_shipped"],
     "waf_content_types": OF_THE_PLATFORM["waf_content_types"],
     "waf_judged_elsewhere": OF_THE_PLATFORM["arxos_upload_paths"],
 }
