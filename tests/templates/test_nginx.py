@@ -14,7 +14,17 @@ Render = Callable[..., str]
 
 SERVERS = [{"name": f"app{number}", "address": f"192.0.2.{number}", "port": 8443} for number in (1, 2, 3)]
 INPUTS: dict[str, Any] = {"nginx_server_name": "api.example", "nginx_upstream_name": "api.internal", "nginx_upstream_servers": SERVERS}
-ALL = ["nginx.conf.j2", *(f"arxos/{name}.conf.j2" for name in ("log", "tls", "limits", "headers", "upstream", "proxy", "front"))]
+JUDGED = {
+    **INPUTS,
+    "nginx_waf_socket": "/run/waf.sock",
+    "nginx_upload_socket": "/run/upload.sock",
+    "nginx_upload_paths": ["/api/v1/svg/upload"],
+}
+INCLUDED = ("log", "tls", "limits", "headers", "upstream", "front")
+ALL = [
+    "nginx.conf.j2",
+    *(f"arxos/{name}.conf.j2" for name in (*INCLUDED, "proxy", "limited", "waf", "upload", "bodyless", "judge", "client", "application")),
+]
 RELEASES = ["debian-12", "debian-13"]
 
 
@@ -25,8 +35,11 @@ def statements(text: str) -> list[str]:
 
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("template", ALL)
-def test_every_file_says_that_it_is_managed_and_its_braces_match(render: Render, template: str, release: str) -> None:
-    text = render("nginx", template, release, **INPUTS)
+@pytest.mark.parametrize("inputs", [INPUTS, JUDGED], ids=["alone", "judged"])
+def test_every_file_says_that_it_is_managed_and_its_braces_match(
+    render: Render, template: str, release: str, inputs: dict[str, Any]
+) -> None:
+    text = render("nginx", template, release, **inputs)
     assert text.startswith("#\n# Ansible managed\n#\n")
     code = "\n".join(re.sub(r"'[^']*'|\"[^\"]*\"", "", line) for line in statements(text))
     assert code.count("{") == code.count("}")
@@ -36,9 +49,7 @@ def test_our_files_are_included_by_relative_path_and_the_packages_by_absolute_pa
     includes = [
         line.split()[1].rstrip(";") for line in statements(render("nginx", "nginx.conf.j2", **INPUTS)) if line.startswith("include ")
     ]
-    assert [name for name in includes if not name.startswith("/")] == [
-        f"arxos/{name}.conf" for name in ("log", "tls", "limits", "headers", "upstream", "front")
-    ]
+    assert [name for name in includes if not name.startswith("/")] == [f"arxos/{name}.conf" for name in INCLUDED]
     assert [name for name in includes if name.startswith("/")] == ["/etc/nginx/modules-enabled/*.conf", "/etc/nginx/mime.types"]
 
 
@@ -66,6 +77,7 @@ def test_drained_servers_stay_in_the_file_but_get_nothing(render: Render) -> Non
 
 def test_exempt_networks_have_an_empty_key(render: Render) -> None:
     assert statements(render("nginx", "arxos/limits.conf.j2", **INPUTS))[1] == "default 1;"
+    assert "include /run/nginx-load-window/*.map;" in statements(render("nginx", "arxos/limits.conf.j2", **INPUTS))
     text = render("nginx", "arxos/limits.conf.j2", **INPUTS, nginx_rate_limit_exempt_networks=["192.0.2.0/24", "198.51.100.7/32"])
     assert statements(text)[2:4] == ["192.0.2.0/24 0;", "198.51.100.7/32 0;"]
 
@@ -74,13 +86,13 @@ def test_limits_are_those_of_the_specification(render: Render) -> None:
     limits = statements(render("nginx", "arxos/limits.conf.j2", **INPUTS))
     assert "limit_req_zone $limited_address zone=address:10m rate=10r/s;" in limits
     assert "limit_req_zone $limited_client zone=client:10m rate=100r/m;" in limits
-    assert "limit_req zone=address burst=20 nodelay;" in statements(render("nginx", "arxos/proxy.conf.j2", **INPUTS))
+    assert "limit_req zone=address burst=20 nodelay;" in statements(render("nginx", "arxos/limited.conf.j2", **INPUTS))
     assert "limit_req zone=client burst=50 nodelay;" in statements(render("nginx", "arxos/front.conf.j2", "debian-12", **INPUTS))
 
 
 def test_each_header_of_the_edge_is_hidden_where_the_application_sends_it(render: Render) -> None:
     ours = re.findall(r"(?m)^add_header (\S+)", render("nginx", "arxos/headers.conf.j2", **INPUTS))
-    hidden = re.findall(r"proxy_hide_header (\S+);", render("nginx", "arxos/proxy.conf.j2", **INPUTS))
+    hidden = re.findall(r"proxy_hide_header (\S+);", render("nginx", "arxos/application.conf.j2", **INPUTS))
     assert set(ours) - {"Cache-Control"} <= set(hidden)
     assert "X-XSS-Protection" in hidden and "X-XSS-Protection" not in ours
 
@@ -92,9 +104,10 @@ def test_a_location_with_headers_of_its_own_has_all_of_them(render: Render) -> N
 
 
 def test_nothing_that_a_client_claims_is_passed_on(render: Render) -> None:
-    text = render("nginx", "arxos/proxy.conf.j2", **INPUTS)
+    text = "".join(render("nginx", f"arxos/{name}.conf.j2", **JUDGED) for name in ("client", "application"))
     assert "$proxy_add_x_forwarded_for" not in text
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in text
+    assert 'proxy_set_header X-Edge-Next "";' in text and 'proxy_set_header X-Edge-File "";' in text
     assert "proxy_ssl_verify on;" in text and "proxy_ssl_name api.internal;" in text
 
 
@@ -108,6 +121,33 @@ def test_open_files_follow_the_connections(render: Render) -> None:
     assert "LimitNOFILE=4000\n" in render("nginx", "nginx.service.conf.j2", **INPUTS, nginx_worker_connections=1000)
 
 
-@pytest.mark.parametrize("name", ["nginx-reload", "nginx-drain", "nginx-serves"])
+@pytest.mark.parametrize("name", ["nginx-reload", "nginx-drain", "nginx-serves", "nginx-load-window"])
 def test_scripts_open_with_their_interpreter(render: Render, name: str) -> None:
     assert render("nginx", f"{name}.j2", **INPUTS).startswith("#!/bin/sh\n#\n# Ansible managed\n")
+
+
+def test_addresses_are_taken_from_a_header_only_behind_stated_networks(render: Render) -> None:
+    assert "real_ip" not in "".join(render("nginx", template, "debian-12", **JUDGED) for template in ALL)
+    behind = {**INPUTS, "nginx_trusted_proxies": ["192.0.2.0/24"], "nginx_client_address_header": "CF-Connecting-IP"}
+    assert statements(render("nginx", "arxos/limits.conf.j2", **behind))[:3] == [
+        "set_real_ip_from 192.0.2.0/24;",
+        "real_ip_header CF-Connecting-IP;",
+        "real_ip_recursive on;",
+    ]
+
+
+def test_every_way_to_the_application_passes_the_waf(render: Render) -> None:
+    front = render("nginx", "arxos/front.conf.j2", "debian-12", **JUDGED)
+    assert "include arxos/waf.conf;" in statements(render("nginx", "arxos/proxy.conf.j2", **JUDGED))
+    assert "include arxos/application.conf;" in statements(render("nginx", "arxos/proxy.conf.j2", **INPUTS))
+    ways = dict(re.findall(r"location ([^{]+) \{([^}]*)\}", front))
+    assert [name for name, block in ways.items() if "include arxos/application.conf;" in block] == ["@application"]
+    assert "set $edge_next @upload;" in ways["= /api/v1/svg/upload"] and "include arxos/waf.conf;" in ways["= /api/v1/svg/upload"]
+    assert "client_body_in_file_only clean;" in ways["= /api/v1/svg/upload"]
+
+
+def test_without_a_waf_uploads_are_judged_all_the_same(render: Render) -> None:
+    front = render("nginx", "arxos/front.conf.j2", "debian-12", **{**JUDGED, "nginx_waf_socket": ""})
+    ways = dict(re.findall(r"location ([^{]+) \{([^}]*)\}", front))
+    assert "include arxos/upload.conf;" in ways["= /api/v1/svg/upload"]
+    assert "waf.sock" not in front

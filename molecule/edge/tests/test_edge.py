@@ -234,8 +234,9 @@ def running_twin() -> Iterator[Twin]:
     host.check_output(clean)
     host.check_output("cp -r /etc/nginx /tmp/twin && mkdir /tmp/twin/log")
     host.check_output("sed -i 's|/var/log/nginx|/tmp/twin/log|' /tmp/twin/nginx.conf /tmp/twin/arxos/*.conf")
+    host.check_output("sed -i 's|/var/lib/nginx/cache|/tmp/twin/cache|' /tmp/twin/nginx.conf")
     host.check_output("sed -Ei 's/listen (80|443)/listen 127.0.0.1:10\\1/; s/:1080/:10080/' /tmp/twin/arxos/front.conf")
-    host.check_output("sed -Ei 's/(proxy_ssl_name) .*/\\1 edge1;/' /tmp/twin/arxos/proxy.conf")
+    host.check_output("sed -Ei 's/(proxy_ssl_name) .*/\\1 edge1;/' /tmp/twin/arxos/application.conf")
     subprocess.run(
         ["docker", "exec", "-i", f"{LAB}-edge1", "tee", "/tmp/twin-echo.py"], input=ECHO.encode(), check=True, capture_output=True
     )
@@ -286,7 +287,7 @@ def test_what_nginx_answers_itself_is_json_with_the_headers(twin: Twin) -> None:
         twin.upstream(port)
         answer = twin.fresh().curl("/x")[0]
         assert (answer["status"], own(answer)) == (502, HEADERS)
-        assert json.loads(answer["body"]) == {"detail": "No application server can be reached."}
+        assert json.loads(answer["body"])["detail"] == "No application server can be reached."
         assert ("retry-after", "5") in answer["headers"]
         assert ("cache-control", "no-store") in answer["headers"]
 
@@ -296,11 +297,42 @@ def test_the_application_decides_on_caching_and_else_nothing_is_kept(twin: Twin)
     assert [v for k, v in twin.curl("/x?cache=max-age=60")[0]["headers"] if k == "cache-control"] == ["max-age=60"]
 
 
-def test_an_upload_of_50_mb_with_its_envelope_passes(twin: Twin) -> None:
-    twin.host.check_output("truncate -s 52428800 /tmp/twin/50mb")
-    answer = twin.curl("/api/v1/x", "-H 'Expect:' -F file=@/tmp/twin/50mb")[0]
-    assert answer["status"] == 200
-    assert json.loads(answer["body"])["length"] > 52428800
+@pytest.mark.parametrize(("size", "status"), [(52428800, 200), (52428801, 413)])
+def test_an_upload_is_of_50_mb_without_its_envelope(twin: Twin, size: int, status: int) -> None:
+    twin.host.check_output(f"(echo '<svg xmlns=\"http://www.w3.org/2000/svg\"/>'; yes '') | head -c {size} >/tmp/twin/50mb.svg")
+    answer = twin.curl("/api/v1/svg/upload", "-H 'Expect:' -F file=@/tmp/twin/50mb.svg")[0]
+    assert (answer["status"], own(answer)) == (status, HEADERS)
+    if status == 200:
+        assert json.loads(answer["body"])["length"] > size
+    assert twin.host.run("find /var/lib/nginx/body -type f | grep -q .").rc != 0, "the body is left behind"
+
+
+def test_any_other_body_is_of_2_mib(twin: Twin) -> None:
+    for size, status in ((2097152, 200), (2097153, 413)):
+        twin.host.check_output(f"(printf '{{\"text\": \"'; head -c {size - 12} /dev/zero | tr '\\0' A; printf '\"}}') >/tmp/twin/body.json")
+        send = "-H 'Expect:' -H 'Content-Type: application/json' --data-binary @/tmp/twin/body.json"
+        assert twin.curl("/api/v1/security/encrypt", send)[0]["status"] == status
+
+
+def test_what_the_application_calls_public_is_kept_but_not_for_who_logged_in(twin: Twin) -> None:
+    def asked(path: str, options: str = "") -> str:
+        """The body has the id of the request that the application got."""
+        return str(twin.curl(path, options)[0]["body"])
+
+    assert asked("/x?cache=public,%20max-age=60") == asked("/x?cache=public,%20max-age=60")
+    assert asked("/x?cache=private,%20max-age=60") != asked("/x?cache=private,%20max-age=60")
+    assert asked("/y") != asked("/y")
+    for secret in ("-H 'Authorization: Bearer x'", "-H 'Cookie: session=x'"):
+        assert asked("/z?cache=public,%20max-age=60", secret) != asked("/z?cache=public,%20max-age=60", secret)
+
+
+def test_static_answers_may_be_kept_where_the_application_says_nothing(twin: Twin) -> None:
+    def caching(path: str) -> list[str]:
+        return [value for key, value in twin.curl(path)[0]["headers"] if key == "cache-control"]
+
+    assert caching("/static/x.js") == ["public, max-age=86400, s-maxage=604800"]
+    assert caching("/static/x.js?cache=no-cache") == ["no-cache"]
+    assert caching("/static/x.js?status=404") == ["no-store"]
 
 
 def test_what_a_client_claims_about_itself_does_not_arrive(twin: Twin) -> None:
@@ -318,6 +350,63 @@ def test_what_a_client_claims_about_itself_does_not_arrive(twin: Twin) -> None:
     assert len(arrived) == 5 and len(dict(arrived)["x-request-id"]) == 32
 
 
+def test_a_proxy_is_believed_about_its_clients_and_nobody_else_is(twin: Twin) -> None:
+    behind = "set_real_ip_from 127.0.0.2; set_real_ip_from 10.0.0.0/8; real_ip_header X-Forwarded-For; real_ip_recursive on;"
+    twin.host.check_output(f"cp /tmp/twin/arxos/limits.conf /tmp/twin/kept && echo '{behind}' >>/tmp/twin/arxos/limits.conf")
+    try:
+        twin.fresh()
+        for source, forwarded, client in (
+            ("127.0.0.2", "198.51.100.7", "198.51.100.7"),
+            ("127.0.0.2", "6.6.6.6, 198.51.100.7, 10.1.1.1", "198.51.100.7"),
+            ("127.0.0.3", "198.51.100.7", "127.0.0.3"),
+        ):
+            answer = twin.curl("/x", f"--interface {source} -H 'X-Forwarded-For: {forwarded}' -H 'X-Real-IP: 6.6.6.6'")[0]
+            seen = {key.lower(): value for key, value in json.loads(answer["body"])["headers"]}
+            assert (seen["x-real-ip"], seen["x-forwarded-for"]) == (client, client)
+        # Limits are by that address: another client of the proxy is another.
+        assert 429 in [answer["status"] for answer in twin.curl("/x", "--interface 127.0.0.2 -H 'X-Forwarded-For: 198.51.100.8'", times=40)]
+        assert twin.curl("/x", "--interface 127.0.0.2 -H 'X-Forwarded-For: 198.51.100.9'")[0]["status"] == 200
+    finally:
+        twin.host.check_output("mv /tmp/twin/kept /tmp/twin/arxos/limits.conf")
+
+
+PACED = """
+import concurrent.futures, http.client, json, socket, ssl, sys, threading, time
+context = ssl._create_unverified_context()
+local = threading.local()
+def ask(source, number, rate, start):
+    time.sleep(max(0.0, start + number / rate - time.monotonic()))
+    if not hasattr(local, "connection"):
+        local.connection = http.client.HTTPSConnection("127.0.0.1", 10443, context=context, source_address=(source, 0))
+        local.connection.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", 10443), source_address=(source, 0)), server_hostname="DOMAIN")
+    sent = time.monotonic()
+    local.connection.request("GET", "/x", headers={"Host": "DOMAIN"})
+    answer = local.connection.getresponse()
+    answer.read()
+    return sent, answer.status
+def run(source, rate, workers):
+    start = time.monotonic() + 0.5
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(lambda number: ask(source, number, rate, start), range(int(rate * 10))))
+with concurrent.futures.ThreadPoolExecutor(2) as both:
+    one, two = both.submit(run, "127.0.0.2", 50, 20), both.submit(run, "127.0.0.3", 8, 4)
+    print(json.dumps([one.result(), two.result()]))
+"""
+
+
+def test_ten_seconds_at_five_times_the_rate_are_answered_121_times_and_others_are_not_touched(twin: Twin) -> None:
+    script = PACED.replace("DOMAIN", DOMAIN).encode()
+    subprocess.run(["docker", "exec", "-i", f"{LAB}-edge1", "tee", "/tmp/twin/paced.py"], input=script, check=True, capture_output=True)
+    flood, other = json.loads(twin.host.check_output("python3 /tmp/twin/paced.py"))
+    allowed = sum(status == 200 for _sent, status in flood)
+    span = max(sent for sent, _status in flood) - min(sent for sent, _status in flood)
+    print(f"{allowed} of {len(flood)} in {span:.2f} s")
+    assert len(flood) == 500 and {status for _sent, status in flood} == {200, 429}
+    # One and the burst of 20 at once, then 10 a second: 121 in 10 s.
+    assert abs(allowed - (21 + 10 * span)) <= 1
+    assert {status for _sent, status in other} == {200}
+
+
 def test_a_burst_of_one_address_gets_21_answers_and_then_429(twin: Twin) -> None:
     start = time.monotonic()
     answers = twin.curl("/x", times=60)
@@ -327,7 +416,7 @@ def test_a_burst_of_one_address_gets_21_answers_and_then_429(twin: Twin) -> None
     refused = [answer for answer in answers if answer["status"] != 200]
     assert {answer["status"] for answer in refused} == {429}
     assert all(own(answer) == HEADERS and ("retry-after", "1") in answer["headers"] for answer in refused)
-    assert json.loads(refused[0]["body"]) == {"detail": "Too many requests. Try again later."}
+    assert json.loads(refused[0]["body"])["detail"] == "Too many requests. Try again later."
     # A forged address is no other client.
     assert twin.curl("/x", "-H 'X-Forwarded-For: 6.6.6.6'", times=20)[-1]["status"] == 429
 
@@ -350,13 +439,13 @@ def test_one_client_with_many_addresses_gets_51_answers(twin: Twin) -> None:
 def test_the_log_is_json_without_secrets(twin: Twin) -> None:
     agent = 'say "hi"'
     secrets = "-H 'Authorization: Bearer SECRET1' -e 'https://a.example/b?code=SECRET2#SECRET3'"
-    twin.curl("/api/v1/x%20y?access_token=SECRET4", f"{secrets} -A '{agent}'")
+    twin.curl("/api/v1/x%2Dy?access_token=SECRET4", f"{secrets} -A '{agent}'")
     twin.curl("/x", times=40)
     text = twin.host.file("/tmp/twin/log/access.log").content_string
     lines = [json.loads(line) for line in text.splitlines()]
     entry = next(line for line in lines if line["agent"] == agent)
     assert (entry["path"], entry["referrer"], entry["status"], entry["client"]) == (
-        "/api/v1/x%20y",
+        "/api/v1/x%2Dy",
         "https://a.example/b",
         200,
         "127.0.0.1",
@@ -368,8 +457,9 @@ def test_the_log_is_json_without_secrets(twin: Twin) -> None:
 # ------------------------------------------------------------------ the daemon
 
 
-def test_the_sandbox_of_nginx_is_tight(host: Any) -> None:
-    host.check_output("systemd-analyze security --no-pager --threshold=40 nginx.service")
+@pytest.mark.parametrize("unit", ["nginx", "nginx-waf", "upload-inspection"])
+def test_the_sandbox_is_tight(host: Any, unit: str) -> None:
+    host.check_output(f"systemd-analyze security --no-pager --threshold=40 {unit}.service")
 
 
 def test_the_configuration_is_whole_and_only_ours_is_read(host: Any) -> None:
@@ -414,6 +504,97 @@ def test_a_reload_that_cannot_come_true_fails_and_the_old_configuration_serves_o
         assert host.run("/usr/local/sbin/nginx-serves").rc == 0
     finally:
         host.check_output(f"mv /tmp/kept {file} && systemctl reload nginx.service")
+
+
+# ------------------------------------------------------------------ those who take their time
+
+
+def cut_after(sent: bytes, drip: bytes) -> float:
+    """Seconds until a connection is closed on which a byte a second follows what was sent."""
+    start = time.monotonic()
+    with handshake(trust()) as connection:
+        connection.settimeout(1)
+        connection.sendall(sent)
+        while time.monotonic() - start < 30:
+            try:
+                if drip:
+                    connection.sendall(drip)
+                if not connection.recv(4096):
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    return time.monotonic() - start
+
+
+def test_slow_headers_and_bodies_are_cut() -> None:
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        headers = pool.submit(cut_after, f"GET / HTTP/1.1\r\nHost: {DOMAIN}\r\nX: ".encode(), b"x")
+        body = pool.submit(cut_after, f"POST /api/v1/x HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Length: 99\r\n\r\n".encode(), b"")
+        idle = pool.submit(cut_after, b"", b"")
+        assert headers.result() < 14 and body.result() < 20 and idle.result() < 14
+
+
+def test_thousands_of_idle_connections_delay_nobody() -> None:
+    def ask() -> float:
+        start = time.monotonic()
+        assert get("/health/live")[0] == 200
+        return time.monotonic() - start
+
+    quiet = sorted(ask() for _ in range(40))[37]
+    idle = []
+    try:
+        for _ in range(5000):
+            idle.append(socket.create_connection((ADDRESS, 443), timeout=5))
+        busy = sorted(ask() for _ in range(40))[37]
+    finally:
+        for connection in idle:
+            connection.close()
+    print(f"p95 {quiet * 1000:.0f} ms quiet, {busy * 1000:.0f} ms beside 5000 idle connections")
+    assert busy < max(2 * quiet, 0.1)
+
+
+# ------------------------------------------------------------------ a load window
+
+
+def flood(host: Any, source: str, times: int = 40) -> list[int]:
+    """Statuses of requests of one address to this host's own front door."""
+    text = host.check_output(
+        f"curl -sk --parallel --parallel-max 8 --max-time 30 -o /dev/null -w '%{{http_code}} ' --interface {source} --resolve {DOMAIN}:443:127.0.0.1 "
+        f"'https://{DOMAIN}/health/live?n=[1-{times}]'"
+    )
+    return [int(word) for word in text.split()]
+
+
+def test_a_load_window_is_for_its_addresses_and_closes_by_itself(host: Any) -> None:
+    def is_closed() -> bool:
+        return host.run("nginx-load-window status").rc != 0
+
+    host.check_output("nginx-load-window open 600 127.0.0.5")
+    # Another takes its place, and closes when its own time is over.
+    host.check_output("nginx-load-window open 6 127.0.0.6 127.0.0.7")
+    try:
+        assert set(flood(host, "127.0.0.6")) == {200}
+        assert 429 in flood(host, "127.0.0.5")
+        assert host.check_output("nginx-load-window status").count(" 0;") == 2
+        assert until(12, is_closed) > 0
+        until(5, lambda: 429 in flood(host, "127.0.0.7"))
+    finally:
+        host.check_output("nginx-load-window close")
+        host.run("systemctl stop 'nginx-load-window-*.timer'")
+
+
+def test_a_window_closes_also_where_the_first_attempt_fails() -> None:
+    host = edge(next(name for name in EDGES if name not in holders()))
+    file = "/etc/nginx/arxos/upstream.conf"
+    host.check_output("nginx-load-window open 2 127.0.0.8")
+    host.check_output(f"cp -p {file} /tmp/kept && echo nonsense >>{file}")
+    try:
+        until(8, lambda: "Failed" in host.check_output("journalctl -n 200 --no-pager -u 'nginx-load-window-*'"))
+    finally:
+        host.check_output(f"mv /tmp/kept {file}")
+    until(12, lambda: 429 in flood(host, "127.0.0.8"))
 
 
 # ------------------------------------------------------------------ nothing is lost, and the address moves
