@@ -23,6 +23,8 @@ from .ledger import WRITTEN
 
 TRAFFIC_SECONDS = 60
 BACK_SECONDS = 10
+# A name is used once on a platform.
+RUN = int(time.time())
 Figure = Callable[[str, object], None]
 
 
@@ -183,35 +185,35 @@ def drill(cluster: Cluster, figure: Figure, release: str, *arguments: str) -> tu
 
 def test_a_guard_is_held_beside_a_synchronous_replica_and_given_back(cluster: Cluster, figure: Figure) -> None:
     leader = cluster.leader
-    checked = play("guard_database.yml", "-e", "release=g.1", "--check")
-    assert cluster.faults() == [] and "will be held at g.1@" in checked
+    checked = play("guard_database.yml", "-e", f"release=g.1.{RUN}", "--check")
+    assert cluster.faults() == [] and f"will be held at g.1.{RUN}@" in checked
     began = time.monotonic()
-    play("guard_database.yml", "-e", "release=g.1")
+    play("guard_database.yml", "-e", f"release=g.1.{RUN}")
     figure("guard: held after", f"{time.monotonic() - began:.1f} s")
     guard = held(cluster)
     assert cluster.leader == leader
     assert cluster.sql(leader, "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')") == "1"
     assert cluster.sql(leader, f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{guard}' AND active") == "0"
-    cluster.sql(leader, "INSERT INTO arxos_prod.buildings (name) VALUES ('after g.1')")
+    cluster.sql(leader, f"INSERT INTO arxos_prod.buildings (name) VALUES ('after {RUN}')")
     time.sleep(2)
-    assert cluster.sql(guard, "SELECT count(*) FROM arxos_prod.buildings WHERE name = 'after g.1'") == "0"
-    assert changed(play("guard_database.yml", "-e", "release=g.1")) == 0
-    assert "release it first" in play("guard_database.yml", "-e", "release=g.2", fails=True)
+    assert cluster.sql(guard, f"SELECT count(*) FROM arxos_prod.buildings WHERE name = 'after {RUN}'") == "0"
+    assert changed(play("guard_database.yml", "-e", f"release=g.1.{RUN}")) == 0
+    assert "release it first" in play("guard_database.yml", "-e", f"release=g.2.{RUN}", fails=True)
     cluster.docker("restart", guard)
-    stands = "SELECT pg_get_wal_replay_pause_state() || ' ' || (SELECT count(*) FROM arxos_prod.buildings WHERE name = 'after g.1')"
+    stands = f"SELECT pg_get_wal_replay_pause_state() || ' ' || (SELECT count(*) FROM arxos_prod.buildings WHERE name = 'after {RUN}')"
     until(60, lambda: cluster.sql(guard, stands) == "paused 0", "the guard stands where it stood, after its host was started anew")
     began = time.monotonic()
     play("release_guard.yml")
     cluster.wait_until_whole(60)
     figure("guard: released after", f"{time.monotonic() - began:.1f} s")
-    assert cluster.sql(guard, "SELECT count(*) FROM arxos_prod.buildings WHERE name = 'after g.1'") == "1"
+    assert cluster.sql(guard, f"SELECT count(*) FROM arxos_prod.buildings WHERE name = 'after {RUN}'") == "1"
     assert changed(play("release_guard.yml")) == 0
-    assert "none can be, afterwards" in play("guard_database.yml", "-e", "release=g.1", fails=True)
+    assert "none can be, afterwards" in play("guard_database.yml", "-e", f"release=g.1.{RUN}", fails=True)
 
 
 def test_a_guard_that_was_held_for_long_is_cloned_when_it_is_released(cluster: Cluster) -> None:
     leader = cluster.leader
-    play("guard_database.yml", "-e", "release=g.3")
+    play("guard_database.yml", "-e", f"release=g.3.{RUN}")
     guard = held(cluster)
     kept = int(cluster.sql(leader, "SELECT setting::int / 16 FROM pg_settings WHERE name = 'wal_keep_size'"))
     for _segment in range(kept + 4):
@@ -225,14 +227,14 @@ def test_a_guard_that_was_held_for_long_is_cloned_when_it_is_released(cluster: C
 
 
 def test_the_guard_brings_a_dropped_table_back(cluster: Cluster, figure: Figure) -> None:
-    back, done = drill(cluster, figure, "d.1")
+    back, done = drill(cluster, figure, f"d.1.{RUN}")
     assert done["plan"]["rung"] == "guard" and back.member == done["plan"]["open_on"]
     assert back.at - back.down <= BACK_SECONDS
 
 
 def test_the_backup_brings_it_back_within_its_estimate(cluster: Cluster, figure: Figure) -> None:
-    _back, first = drill(cluster, figure, "d.2", "-e", "rung=backup")  # measures this platform
-    _back, done = drill(cluster, figure, "d.3", "-e", "rung=backup")
+    _back, first = drill(cluster, figure, f"d.2.{RUN}", "-e", "rung=backup")  # measures this platform
+    _back, done = drill(cluster, figure, f"d.3.{RUN}", "-e", "rung=backup")
     assert first["plan"]["rung"] == done["plan"]["rung"] == "backup"
     seconds, estimate = sum(value for step, value in done["done"].items() if step != "plan"), done["plan"]["estimate_seconds"]
     figure("rollback backup: estimate and measured", f"{estimate:.0f} s, {seconds:.0f} s ({seconds / estimate - 1:+.0%})")
@@ -241,20 +243,22 @@ def test_the_backup_brings_it_back_within_its_estimate(cluster: Cluster, figure:
 
 def test_without_consent_it_says_what_it_would_drop(cluster: Cluster) -> None:
     leader = cluster.leader
-    play("guard_database.yml", "-e", "release=r.1")
+    play("guard_database.yml", "-e", f"release=r.1.{RUN}")
     for number in range(7):
         cluster.sql(leader, f"INSERT INTO arxos_prod.buildings (name) VALUES ('r.1 {number}')")
     since = cluster.sql(
         leader,
-        "SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI') FROM arxos_platform.restore_points WHERE name = 'r.1'",
+        f"SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI') FROM arxos_platform.restore_points WHERE name = 'r.1.{RUN}'",
         "postgres",
     )
     time.sleep(2)  # until the statistics have counted them
-    refused = " ".join(play("rollback_database.yml", "-e", "to=r.1", fails=True).split())
+    refused = " ".join(play("rollback_database.yml", "-e", f"to=r.1.{RUN}", fails=True).split())
     assert f"all writes since {since}" in refused and "7 inserted" in refused and "accept_data_loss=true" in refused
-    checked = " ".join(play("rollback_database.yml", "-e", "to=r.1", "--check").split())
+    checked = " ".join(play("rollback_database.yml", "-e", f"to=r.1.{RUN}", "--check").split())
     assert "7 inserted" in checked and "opens" in checked
-    over = play("rollback_database.yml", "-e", "to=r.1", "-e", "accept_data_loss=true", "-e", "rollback_budget_seconds=1", fails=True)
+    over = play(
+        "rollback_database.yml", "-e", f"to=r.1.{RUN}", "-e", "accept_data_loss=true", "-e", "rollback_budget_seconds=1", fails=True
+    )
     assert "and the budget is 1 s" in " ".join(over.split())
     assert cluster.leader == leader and not cluster.patroni(leader, "cluster").get("pause")
     assert cluster.run(leader, "sh", "-c", "ls /var/lib/arxos/database_rollback.json", check=False) == ""
