@@ -28,13 +28,11 @@ attributes:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
     support: full
 extends_documentation_fragment: [arxos.platform.postgresql_connection]
+notes:
+  - O(login_user) has to own what is changed.
 options:
   login_db:
     description: Database to migrate.
-    type: str
-    required: true
-  login_user:
-    description: Role to connect as, which has to own what is changed.
     type: str
     required: true
   directory:
@@ -120,7 +118,6 @@ def main() -> None:
         argument_spec={
             **CONNECTION,
             "login_db": {"type": "str", "required": True},
-            "login_user": {"type": "str", "required": True},
             "directory": {"type": "path", "required": True},
             "release": {"type": "str", "required": True},
             "python": {"type": "path"},

@@ -121,7 +121,7 @@ def look_at_xml(stream: Part, svg: bool) -> None:
         depth += 1
         if depth > DEPTH:
             refuse("The XML is nested too deep.")
-        space, _, local = name.rpartition(" ")
+        space, _separator, local = name.rpartition(" ")
         local = local.rpartition(":")[2].lower()
         if first and svg and (local != "svg" or space not in ("", SVG)):
             raise Refused(415, "The file is not what its name says: it is no SVG.")
