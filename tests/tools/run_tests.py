@@ -287,7 +287,7 @@ def faults(only: str) -> list[Step]:
 def verify(only: str) -> list[Step]:
     """The testinfra tests of the scenarios, on the platform as it stands in the test lab."""
     paths = {name: f"molecule/{name}/tests" for name in ([only] if only else SCENARIOS)}
-    return [pytest_step(f"verify {name}", [path], 300, ["--connection=docker"]) for name, path in paths.items()]
+    return [pytest_step(f"verify {name}", [path], 900, ["--connection=docker"]) for name, path in paths.items()]
 
 
 def part(name: str) -> list[Result]:
