@@ -102,12 +102,21 @@ def verify(settings: Mapping[str, Any], run: Run, cluster: Callable[[], Mapping[
     return figures, ""
 
 
+def _archive(run: Run, looks: int = 20, pause: Callable[[float], None] | None = None) -> str:
+    """What PostgreSQL tells of its archive. A host that led is without one for some seconds when another takes over, which is no fault of the archive: so
+    it is asked each second, C(looks) times. Raises PgbackrestError."""
+    for look in range(looks):
+        code, output, errors = run(["psql", "-XAtqw", "-d", "postgres", "-c", ARCHIVE_QUERY])
+        if code == 0:
+            return output
+        if look + 1 < looks:
+            (pause or time.sleep)(1)
+    raise PgbackrestError(f"PostgreSQL does not tell about its archive: {errors.strip()}")
+
+
 def look_at_archive(settings: Mapping[str, Any], run: Run, cluster: Callable[[], Mapping[str, Any]], now: float) -> tuple[Figures, str]:
     """Whether the leader's WAL reaches the archive."""
-    code, output, errors = run(["psql", "-XAtqw", "-d", "postgres", "-c", ARCHIVE_QUERY])
-    if code != 0:
-        raise PgbackrestError(f"PostgreSQL does not tell about its archive: {errors.strip()}")
-    found = json.loads(output)
+    found = json.loads(_archive(run))
     healthy = ("When WAL was last seen to reach the archive", now)
     if found["replica"]:
         return {

@@ -30,6 +30,11 @@ IDLE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_backup_timer.time, "sleep", lambda _seconds: None)
+
+
 class Host:
     """A host with its settings, on which commands answer what they are told."""
 
@@ -168,3 +173,13 @@ def test_a_postgresql_that_does_not_answer_is_not_well(host: Host) -> None:
     host.answers["psql"] = (2, "", "could not connect")
     assert host.does("wal-archive") == 1
     assert host.figure("arxos_wal_archive_success") == 0
+
+
+def test_a_restart_of_postgresql_is_no_fault_of_the_archive() -> None:
+    pauses: list[float] = []
+    answers = iter([(2, "", "psql: error: No such file or directory"), (2, "", "the database system is starting up"), (0, "{}", "")])
+    assert _backup_timer._archive(lambda _words: next(answers), pause=pauses.append) == "{}"
+    assert pauses == [1, 1]
+    with pytest.raises(PgbackrestError, match="does not tell about its archive: away"):
+        _backup_timer._archive(lambda _words: (2, "", "away\n"), looks=3, pause=pauses.append)
+    assert len(pauses) == 4
