@@ -112,7 +112,7 @@ def test_what_is_over_budget_is_refused() -> None:
     large = backup("large", "0/4800000", size=500 << 30)
     made = make(members=NOT_HELD, backups=[large], consent=True)
     assert "it would take 1 h 25 min, and the budget is 15 min 0 s" in made["refusals"][0]
-    assert make(members=NOT_HELD, backups=[large], consent=True, budget=3600)["refusals"] == []
+    assert make(members=NOT_HELD, backups=[large], consent=True, budget=7200)["refusals"] == []
     assert make(backups=[large], consent=True)["refusals"] == []  # a guard costs the same whatever the size
 
 
