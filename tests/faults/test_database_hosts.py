@@ -35,9 +35,12 @@ def docker(*words: str) -> str:
 
 
 def tier(cluster: Cluster) -> str:
-    """What a --limit has for the database and those who talk to it: a lab need not have every application host."""
+    """What a --limit has for the database and those it talks with: a lab need not have every application host.
+
+    Without the S3 host, whose firewall has to know them, new members could not archive, nor stop before they did.
+    """
     running = docker("ps", "--format", "{{.Names}}").split()
-    return ",".join(["database", "localhost", *(name for name in cluster.apps if f"{cluster.lab}-{name}" in running)])
+    return ",".join(["database", "storage", "localhost", *(name for name in cluster.apps if f"{cluster.lab}-{name}" in running)])
 
 
 def etcd_members(cluster: Cluster) -> list[str]:
