@@ -48,7 +48,13 @@ def host_flows(
 
 
 def passes(
-    source: list[dict[str, Any]], outbound_any: list[dict[str, Any]], target: list[dict[str, Any]], here: str, there: str, protocol: str, port: int
+    source: list[dict[str, Any]],
+    outbound_any: list[dict[str, Any]],
+    target: list[dict[str, Any]],
+    here: str,
+    there: str,
+    protocol: str,
+    port: int,
 ) -> bool:
     """Whether a new connection from address C(here) to address C(there) passes the rules of both.
 

@@ -32,7 +32,9 @@ NARROW = {
 }
 GATEWAY = {
     "firewall_flows": [SSH, {"name": "tunnel", "direction": "in", "protocol": "udp", "ports": [51820], "peers": ["0.0.0.0/0"]}],
-    "firewall_forward": [{"name": "administration", "protocol": "tcp", "ports": [22], "sources": ["10.99.0.11"], "targets": ["192.0.2.21"]}],
+    "firewall_forward": [
+        {"name": "administration", "protocol": "tcp", "ports": [22], "sources": ["10.99.0.11"], "targets": ["192.0.2.21"]}
+    ],
     "firewall_masquerade": ["10.99.0.0/24"],
 }
 ALL = {"edge": EDGE, "inner": INNER, "narrow": NARROW, "gateway": GATEWAY}

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.arxos.platform.plugins.module_utils._flows import flow_clients, host_flows, passes, vpn_administrators, vpn_forwards
+from ansible_collections.arxos.platform.plugins.module_utils._flows import (
+    flow_clients,
+    host_flows,
+    passes,
+    vpn_administrators,
+    vpn_forwards,
+)
 
 TIERS = {"app": ["app1", "app2"], "database": ["db1", "db2"], "all": ["app1", "app2", "db1", "db2"]}
 ADDRESSES = {"app1": "192.0.2.1", "app2": "192.0.2.2", "db1": "192.0.2.11", "db2": "192.0.2.12"}
