@@ -26,7 +26,7 @@ CONTROLLER = "the controller"
 SAMPLE = [1, 21, 23, 25, 111, 179, 445, 3306, 4369, 8080, 9090, 10250, 20000, 50000, 65535]
 SECONDS, AGAIN = 1.0, 6.0
 
-# Runs on a host: [[address, port], ...] and seconds on its input, those that came through on its output. A refusal is the host's own answer, so it came through.
+# Runs on a host: [[address, port], ...] and seconds on its input, what came through on its output. A refusal is the host's own answer, so it came through.
 SCANNER = """
 import asyncio, json, sys
 todo, seconds = json.loads(sys.stdin.read())
@@ -51,10 +51,15 @@ Triple = tuple[str, str, int]
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """firewall_flows, firewall_outbound_any and the address of each host, as Ansible renders them."""
-    out = tmp_path_factory.mktemp("flows") / "table.json"
+    out = tmp_path_factory.mktemp("flows")
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventories/lab", "molecule/hosts/flow_table.yml"]
     subprocess.run([*command, "-e", f"flow_table={out}"], cwd=ROOT, check=True, capture_output=True)
-    loaded: dict[str, Any] = json.loads(out.read_text())
+    of_hosts = {path.stem: json.loads(path.read_text()) for path in out.iterdir()}
+    loaded: dict[str, Any] = {
+        "flows": {name: of["flows"] for name, of in of_hosts.items()},
+        "outbound_any": {name: of["outbound_any"] for name, of in of_hosts.items()},
+        "addresses": {name: of["address"] for name, of in of_hosts.items()},
+    }
     # Where the lab has fewer hosts, those are asked that are there.
     names = subprocess.run(["docker", "ps", "--format", "{{.Names}}"], capture_output=True, text=True, check=True).stdout.split()
     loaded["hosts"] = [name for name in loaded["addresses"] if f"{LAB}-{name}" in names]
