@@ -108,7 +108,8 @@ def test_what_comes_through_is_the_flow_table_and_nothing_else(table: dict[str, 
 
     assert sum(map(len, wanted.values())) > len(hosts)
     print(f"{sum(map(len, todo.values()))} connections between {len(hosts)} hosts and the controller, {len(ports)} ports")
-    assert (named(wanted, through), named(through, wanted)) == ([], []), "missing and excess, as (from, to, port)"
+    missing, excess = named(wanted, through), named(through, wanted)
+    assert not missing and not excess, f"missing {missing}, in excess {excess}, each (from, to, port)"
 
 
 def expected(table: dict[str, Any], source: str, address: str, port: int) -> bool:
