@@ -123,8 +123,10 @@ def test_a_run_that_was_killed_before_the_proof_is_undone_and_finished_by_the_ne
         deadline = time.monotonic() + BOUND + 5
         while not gets_in(0.5):
             assert time.monotonic() < deadline, "nothing undid it"
+        time.sleep(2)
     assert rules() == before
-    figure("locked out by a killed run (bound 60 s)", f"{max(found, default=0):.1f} s")
+    figure("locked out by a killed run (bound 60 s)", f"{found[0]:.1f} s")
+    assert len(found) == 1 and found[0] <= BOUND
     assert changes(playbook(*FIREWALL).stdout) > 0
     assert changes(playbook(*FIREWALL).stdout) == 0
 
@@ -134,7 +136,7 @@ def test_a_host_that_boots_before_the_proof_comes_up_with_what_was_proved() -> N
     locked = f"sed -i 's|ip saddr {{ {PREFIX}.1/32 }}|ip saddr {{ 192.0.2.1 }}|' /etc/nftables.conf"
     on("sh", "-euc", f"{locked}; firewall-try load 60")
     assert not gets_in(0.5)
-    docker("restart", "--time", "20", f"{LAB}-{HOST}")
+    docker("restart", "--time", "20", f"{LAB}-{HOST}", timeout=180)
     assert gets_in(60), "it came up with rules that nobody proved"
     on("sh", "-euc", "systemctl is-system-running --wait || true")
     assert rules() == before
