@@ -108,9 +108,7 @@ def test_nothing_but_administration_goes_through(port: int) -> None:
 
 
 def test_a_role_reaches_what_it_names_and_nothing_else() -> None:
-    assert on("peer2", "ping -c 1 -W 3 10.99.0.1 >/dev/null && echo up") == "up", (
-        "the tunnel of this peer has to be up, else nothing is shown"
-    )
+    assert int(on("peer2", "wg show wg0 latest-handshakes").split()[-1]) > 0, "the tunnel of this peer has to be up, else nothing is shown"
     assert not reaches("peer2", INSIDE, 22) and not reaches("peer2", "10.99.0.1", 22)
     forward = on("vpn1", "nft list chain inet arxos forward")
     named = {line.split('comment "')[1].rstrip('"'): line for line in forward.splitlines() if "comment" in line}
