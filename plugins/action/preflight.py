@@ -136,6 +136,7 @@ class ActionModule(ActionBase):
         faults += _pairs(hosts, args["pairs"])
         faults += self._artifacts(hosts, args["artifacts"])
         faults += _preflight.ceiling_faults(hosts, args["ceilings"])
+        faults += _preflight.vpn_faults(hosts)
         warnings += _preflight.misspelled(names, specs, ())
         return faults, warnings
 

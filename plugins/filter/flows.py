@@ -41,9 +41,37 @@ def flow_clients(
         raise AnsibleFilterError(f"access to {tier}: {error}") from error
 
 
+def vpn_forwards(
+    flows: list[dict[str, Any]],
+    peers: list[dict[str, Any]],
+    roles: dict[str, Any],
+    tiers: dict[str, list[str]],
+    addresses: dict[str, str],
+    gateways: list[str],
+) -> list[dict[str, Any]]:
+    """What goes through a VPN gateway: see M(vpn_forwards)."""
+    try:
+        return _flows.vpn_forwards(flows, peers, roles, tiers, addresses, gateways)
+    except (ValueError, KeyError) as error:
+        raise AnsibleFilterError(f"arxos_vpn_peers: {error}") from error
+
+
+def vpn_administrators(flows: list[dict[str, Any]], peers: list[dict[str, Any]], roles: dict[str, Any]) -> list[str]:
+    """Who may log in to a gateway itself: see M(vpn_administrators)."""
+    try:
+        return _flows.vpn_administrators(flows, peers, roles)
+    except (ValueError, KeyError) as error:
+        raise AnsibleFilterError(f"arxos_vpn_peers: {error}") from error
+
+
 class FilterModule:
     """Filters about flows between tiers."""
 
     def filters(self) -> dict[str, Any]:
         """Names and functions."""
-        return {"host_flows": host_flows, "flow_clients": flow_clients}
+        return {
+            "host_flows": host_flows,
+            "flow_clients": flow_clients,
+            "vpn_forwards": vpn_forwards,
+            "vpn_administrators": vpn_administrators,
+        }

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.arxos.platform.plugins.module_utils import _secrets
+from ansible_collections.arxos.platform.plugins.module_utils import _secrets, _vpn
 
 try:
     from cryptography import x509
@@ -376,6 +376,16 @@ def format_faults(hosts: Hosts, formats: Mapping[str, str]) -> list[Fault]:
             elif _rendered(host, variable) and not FORMATS[form].fits(host.variables[variable]):
                 faults.append(Fault(name, variable, f"is {show(host.variables[variable])}", f"write {FORMATS[form].wanted}"))
     return faults
+
+
+def vpn_faults(hosts: Hosts) -> list[Fault]:
+    """Keys, addresses and the network of a VPN, of hosts that have one."""
+    return [
+        Fault(name, *fault)
+        for name, host in hosts.items()
+        if all(_rendered(host, variable) for variable in ("vpn_network", "vpn_peers", "vpn_other_networks"))
+        for fault in _vpn.faults(*(host.variables[variable] for variable in ("vpn_network", "vpn_peers", "vpn_other_networks")))
+    ]
 
 
 # -- inputs of roles ---------------------------------------------------------------------------------------------------

@@ -178,3 +178,18 @@ def test_a_misspelled_variable_is_a_warning(platform: Platform) -> None:
     faults, warnings = platform.judge()
     assert faults == []
     assert warnings == ["base_timezon is read by no role; is base_timezone meant?"]
+
+
+@pytest.mark.parametrize("platform", ["production"], indirect=True)
+def test_a_tunnel_that_cannot_be_is_refused(platform: Platform) -> None:
+    good = {"name": "jane", "role": "admin", "address": "10.99.0.11", "public_key": "YTM4YTQ0ZTk4NTQ5YTM4YTQ0ZTk4NTQ5YTM4YTQ0ZTk="}
+    platform.extra["arxos_vpn_peers"] = [good]
+    assert platform.judge()[0] == []
+    platform.extra["arxos_vpn_peers"] = [good, {**good, "name": "john", "public_key": "secret", "role": "analyst"}]
+    platform.extra["arxos_controller_networks"] = ["10.99.0.0/16"]
+    faults = platform.judge()[0]
+    assert any("vpn_peers has a public_key for john that is none" in fault for fault in faults)
+    assert any("vpn_peers has the same address for jane and john" in fault for fault in faults)
+    assert any("vpn_network is 10.99.0.0/24, which overlaps 10.99.0.0/16" in fault for fault in faults)
+    platform.extra["arxos_vpn_peers"] = [{**good, "role": "boss"}]
+    assert any("peer jane has the role 'boss': use one of admin, analyst, operator" in fault for fault in platform.judge()[0])

@@ -1,0 +1,166 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Floods of SYN packets and of connections at the front door, for real, while somebody else uses it. All of it stays in the lab's network: forged
+addresses are of a network for benchmarks (RFC 2544), and edge1 sends what it answers them to the attacker, who drops it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from .redis_ledger import LAB, docker, playbook
+
+PREFIX = os.environ.get("LAB_PREFIX", "172.30.20")
+IMAGE = os.environ.get("LAB_IMAGE", f"arxos-lab-debian:{os.environ.get('LAB_DEBIAN', '12')}")
+EDGE, ADDRESS = "edge1", f"{PREFIX}.11"
+ATTACKER, VICTIM = ("attacker", f"{PREFIX}.181"), ("visitor", f"{PREFIX}.182")
+FORGED = "198.18.0.0/15"
+FLOOD = (Path(__file__).parent / "syn_flood.py").read_text()
+SECONDS, RATE, SAMPLES = 15, 20_000, 100
+DOMAIN = "api.arxos.test"
+Figure = Callable[[str, object], None]
+
+# A visitor: so many times a new connection, TLS, a request, its answer. /metrics is answered by the front itself, so no application is needed.
+VISITOR = """
+import http.client, json, socket, ssl, sys, time
+address, domain, samples, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+context = ssl.create_default_context(); context.check_hostname = False; context.verify_mode = ssl.CERT_NONE
+took, failed = [], []
+for number in range(samples):
+    start = time.monotonic()
+    try:
+        connection = http.client.HTTPSConnection(address, timeout=5)
+        connection.sock = context.wrap_socket(socket.create_connection((address, 443), 5), server_hostname=domain)
+        connection.request("GET", "/metrics", headers={"Host": domain})
+        status = connection.getresponse().status
+        connection.close()
+        if status != 404: failed.append(str(status))
+    except OSError as error:
+        failed.append(type(error).__name__ + " " + str(error))
+    took.append(time.monotonic() - start)
+    time.sleep(max(0, pause - took[-1]))
+print(json.dumps([took, failed]))
+"""
+# Opens connections and keeps them; prints how many it has after a time.
+HOLDER = """
+import socket, sys, time
+address, wanted = sys.argv[1], int(sys.argv[2])
+held = []
+for number in range(wanted):
+    s = socket.socket(); s.setblocking(False); s.connect_ex((address, 443)); held.append(s)
+    time.sleep(0.03)
+time.sleep(2)
+up = 0
+for s in held:
+    try: s.getpeername(); up += 1
+    except OSError: pass
+print(up)
+"""
+
+
+def on(host: str, *words: str, timeout: float = 60) -> str:
+    return docker("exec", f"{LAB}-{host}", *words, timeout=timeout).stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def edge() -> Iterator[None]:
+    """edge1 as the playbooks make it, and two machines that are no hosts of the platform."""
+    limit = ("--limit", f"{EDGE},localhost")
+    playbook("molecule/shared/create.yml", *limit)
+    playbook("playbooks/hosts.yml", *limit)
+    playbook("playbooks/edge.yml", *limit)
+    try:
+        for name, address in (ATTACKER, VICTIM):
+            words = [
+                "run",
+                "--detach",
+                "--name",
+                f"{LAB}-{name}",
+                "--network",
+                LAB,
+                "--ip",
+                address,
+                "--cap-add",
+                "NET_ADMIN",
+                "--cpu-shares",
+                "64",
+            ]
+            docker(*words, IMAGE, "sleep", "infinity")
+        on(ATTACKER[0], "ip", "route", "add", "blackhole", FORGED)
+        on(EDGE, "ip", "route", "replace", FORGED, "via", ATTACKER[1])
+        yield
+    finally:
+        docker("exec", f"{LAB}-{EDGE}", "ip", "route", "del", FORGED, check=False)
+        for name, _address in (ATTACKER, VICTIM):
+            docker("rm", "--force", f"{LAB}-{name}", check=False)
+
+
+def visit() -> tuple[float, list[str]]:
+    """95th percentile of a visitor's requests in seconds, and what failed."""
+    words = ("python3", "-c", VISITOR, ADDRESS, DOMAIN, str(SAMPLES), str(SECONDS / SAMPLES))
+    took, failed = json.loads(on(VICTIM[0], *words, timeout=600))
+    return statistics.quantiles(took, n=20)[-1], failed
+
+
+@contextmanager
+def flood(sources: str, target: str = ADDRESS) -> Iterator[list[int]]:
+    """SYN packets from those sources as long as the block runs, and at the end how many."""
+    command = ["docker", "exec", "-i", f"{LAB}-{ATTACKER[0]}", "python3", "-c", FLOOD, target, "443", str(SECONDS + 3), str(RATE), sources]
+    sent: list[int] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sender:
+        assert sender.stdout and sender.stdout.readline() == "ready\n"
+        yield sent
+        out, _error = sender.communicate(timeout=120)
+    sent.append(int(out))
+
+
+def dropped() -> int:
+    """Packets that the meters have dropped."""
+    return sum(int(number) for number in re.findall(r"counter packets (\d+)", on(EDGE, "nft", "list", "chain", "inet", "arxos", "door")))
+
+
+@pytest.mark.parametrize("sources", [f"{ATTACKER[1]}/32", FORGED], ids=["one address", "forged addresses"])
+def test_a_syn_flood_does_not_reach_who_uses_the_door(sources: str, figure: Figure) -> None:
+    quiet, failed = visit()
+    assert failed == []
+    before = dropped()
+    with flood(sources) as sent:
+        busy, failed = visit()
+    refused = dropped() - before
+    what = "one address" if sources.endswith("/32") else "forged addresses"
+    figure(f"SYN flood, {what}", f"{sent[0] / (SECONDS + 3):.0f}/s, {100 * refused / sent[0]:.1f} % dropped at the door")
+    figure(f"p95 of a visitor, {what} (bound twice)", f"{quiet * 1000:.1f} ms quiet, {busy * 1000:.1f} ms under it, {len(failed)} failed")
+    assert failed == []
+    assert refused > 0.5 * sent[0], "the meters did not see it"
+    assert busy < 2 * quiet
+
+
+def test_one_address_holds_no_more_connections_than_it_may(figure: Figure) -> None:
+    held = int(on(ATTACKER[0], "python3", "-c", HOLDER, ADDRESS, "260", timeout=120))
+    figure("connections of one address (bound 200)", held)
+    assert 190 <= held <= 200
+
+
+def test_a_load_window_and_exempt_networks_are_not_counted(figure: Figure) -> None:
+    on(EDGE, "nginx-load-window", "open", "600", ATTACKER[1])
+    try:
+        assert int(on(ATTACKER[0], "python3", "-c", HOLDER, ADDRESS, "260", timeout=120)) == 260
+        on(EDGE, "systemctl", "reload", "nftables.service")
+        assert ATTACKER[1] in on(EDGE, "nft", "list", "set", "inet", "arxos", "load_window"), "a reload of the rules closed the window"
+        before = dropped()
+        with flood(f"{ATTACKER[1]}/32") as sent:
+            pass
+        assert dropped() == before and sent[0] > 0
+    finally:
+        on(EDGE, "nginx-load-window", "close")
+    assert ATTACKER[1] not in on(EDGE, "nft", "list", "set", "inet", "arxos", "load_window")
+    assert int(on(ATTACKER[0], "python3", "-c", HOLDER, ADDRESS, "260", timeout=120)) <= 200
