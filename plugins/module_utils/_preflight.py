@@ -672,6 +672,18 @@ def pair_faults(subject: str, pair: Pair, variables: Mapping[str, Any], now: dat
     return faults
 
 
+def pair_warnings(subject: str, pair: Pair, variables: Mapping[str, Any], days: int, now: datetime.datetime) -> list[str]:
+    """What is no fault yet: a certificate that serves, and ends within C(days)."""
+    try:
+        ends = _validity(x509.load_pem_x509_certificates(_pem(variables.get(pair.certificate)))[0])[1] if HAS_CRYPTOGRAPHY else now
+    except (ValueError, IndexError):
+        return []  # pair_faults says so
+    left = ends - now
+    if datetime.timedelta(days=pair.days) <= left < datetime.timedelta(days=days) and left > datetime.timedelta():
+        return [f"{subject}: {pair.certificate} expires on {ends:%Y-%m-%d}, in {left.days} days: have its issuer renew it now."]
+    return []
+
+
 def _pem(value: object) -> bytes:
     return value.encode() if isinstance(value, str) else b""
 
@@ -737,13 +749,20 @@ def artifact_faults(subject: str, path_variable: str, sum_variable: str, path: o
 def ceiling_faults(hosts: Hosts, ceilings: Iterable[Mapping[str, Any]]) -> list[Fault]:
     """Numbers that one part takes against what another has to give.
 
-    ceilings: C(variable) with the number, C(most) with its limit, both names of variables; C(group) whose hosts have them; C(remedy).
+    ceilings: C(variable) with the number, C(most) with its limit, both names of variables; C(group) whose hosts have them; C(remedy). With
+    C(limit), a number, in place of C(most), a variable that the inventory does not set is left to its default.
     What is no number or cannot be rendered is left to C(input_faults) of the role that reads it, unless it is one of these two.
     """
     faults = []
     for ceiling in ceilings:
         for name, host in hosts.items():
             if ceiling["group"] not in host.groups:
+                continue
+            limit = ceiling.get("limit")
+            if limit is not None:
+                value = _whole(host.variables.get(ceiling["variable"]))
+                if value is not None and value > limit:
+                    faults.append(Fault(name, ceiling["variable"], f"is {value}, more than {limit}", ceiling["remedy"]))
                 continue
             numbers = []
             for variable in (ceiling["variable"], ceiling["most"]):
