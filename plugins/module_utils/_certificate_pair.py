@@ -70,7 +70,10 @@ def mismatch(certificate: bytes, key: bytes) -> str:
 def unverified(certificate: str, ca_certificate: str) -> str:
     """Why OpenSSL does not trust a certificate by a CA, or nothing. Both are paths."""
     done = subprocess.run(
-        ["openssl", "verify", "-CAfile", ca_certificate, "-untrusted", certificate, certificate], capture_output=True, text=True, check=False
+        ["openssl", "verify", "-CAfile", ca_certificate, "-untrusted", certificate, certificate],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return "" if done.returncode == 0 else " ".join((done.stderr or done.stdout).split())
 
@@ -124,7 +127,11 @@ class Pair:
         if not self.linked() or _read(self.certificate) != certificate or _read(self.key) != key:
             return True
         found = self.key.stat()
-        return (found.st_mode & 0o7777, found.st_uid, found.st_gid) != (access.mode, 0 if os.geteuid() == 0 else found.st_uid, gid_of(access))
+        return (found.st_mode & 0o7777, found.st_uid, found.st_gid) != (
+            access.mode,
+            0 if os.geteuid() == 0 else found.st_uid,
+            gid_of(access),
+        )
 
     def install(self, certificate: bytes, key: bytes, access: Access, ca_certificate: str = "") -> bool:
         """Have daemons find this pair; whether something changed. Raises PairError, and then nothing was replaced."""

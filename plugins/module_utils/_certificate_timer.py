@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from datetime import timezone
 from pathlib import Path
 
-from cryptography import x509
-
 from ansible_collections.arxos.platform.plugins.module_utils._certificate_pair import mismatch
+from cryptography import x509
 
 LAST = "arxos_certificates_last_success_timestamp_seconds"
 
@@ -62,7 +61,11 @@ def render(found: Sequence[Figures], now: float, last_success: float) -> str:
     """The figures in the text format of node-exporter's collector."""
     good = not any(each.problem for each in found)
     rows = [
-        ("arxos_certificate_not_after_seconds", "When a certificate ends, in seconds since 1970.", [(each, each.not_after) for each in found]),
+        (
+            "arxos_certificate_not_after_seconds",
+            "When a certificate ends, in seconds since 1970.",
+            [(each, each.not_after) for each in found],
+        ),
         (
             "arxos_certificate_key_age_seconds",
             "How long a key has been in use.",
@@ -73,7 +76,9 @@ def render(found: Sequence[Figures], now: float, last_success: float) -> str:
     for metric, text, values in rows:
         lines += [f"# HELP {metric} {text}", f"# TYPE {metric} gauge"]
         lines += [
-            f"{metric}{{name={json.dumps(each.name)},path={json.dumps(each.path)}}} {value:.15g}" for each, value in values if value is not None
+            f"{metric}{{name={json.dumps(each.name)},path={json.dumps(each.path)}}} {value:.15g}"
+            for each, value in values
+            if value is not None
         ]
     for metric, text, value in (
         ("arxos_certificates_success", "Whether every certificate serves and has days left.", float(good)),

@@ -94,6 +94,7 @@ behind:
   sample: [PostgreSQL]
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils import _certificate_readers
@@ -133,7 +134,7 @@ def main() -> None:
     )
     readers = module.params["readers"]
 
-    def act(reader: dict[str, Any]) -> None:
+    def act(reader: Mapping[str, Any]) -> None:
         """Runs what a reader names; one that names nothing notices by itself."""
         command = reader["command"] or (["systemctl", reader["verb"], reader["unit"]] if reader["unit"] else None)
         if command is None:

@@ -144,7 +144,7 @@ def test_killed_at_any_step_a_pair_is_served_and_the_next_run_ends_it(
             pair.install(*OLD, OWN)
         left = steps
 
-        def counted(real: Callable[..., object]) -> Callable[..., object]:
+        def counted(real: Callable[..., object], pair: Pair = pair) -> Callable[..., object]:
             def call(*args: object, **kwargs: object) -> object:
                 nonlocal left
                 if left == 0:

@@ -19,7 +19,20 @@ from ansible_collections.arxos.platform.plugins.module_utils._certificate_timer 
 def made(tmp_path: Path) -> Path:
     """A certificate that ends in 20 days, and its key."""
     path = tmp_path / "host.crt"
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=host", "-days", "20"]
+    words = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-subj",
+        "/CN=host",
+        "-days",
+        "20",
+    ]
     subprocess.run([*words, "-keyout", path.with_suffix(".key"), "-out", path], check=True, capture_output=True)
     return path
 

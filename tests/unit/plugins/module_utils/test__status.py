@@ -143,5 +143,7 @@ def test_certificates_in_files_and_the_age_of_keys_are_told_by_tier_and_the_ca_o
         return probe("metrics", "certificates", {"values": values, "now": NOW})
 
     served = probe("tls", "certificate", {"days_left": 40.0})
-    screen = subject.screen([look("app1", "app", served, files(90, 12)), look("app2", "app", files(35, 7)), look("c", "cache", files(5, 1))], NOW)
+    screen = subject.screen(
+        [look("app1", "app", served, files(90, 12)), look("app2", "app", files(35, 7)), look("c", "cache", files(5, 1))], NOW
+    )
     assert screen["lines"][-1] == "certs     app 35 d (key 12 d old), cache 5 d (key 1 d old), CA 3600 d"

@@ -26,7 +26,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("tls")
     made = [folder / "one.crt", folder / "two.crt"]
     for path in made:
-        words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={path.stem}"]
+        words = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            f"/CN={path.stem}",
+        ]
         subprocess.run([*words, "-keyout", path.with_suffix(".key"), "-out", path], check=True, capture_output=True)
     return made
 
