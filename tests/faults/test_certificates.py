@@ -254,8 +254,8 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
             [str(folder / "usr/bin/pebble-challtestsrv"), *names, "-defaultIPv4", ADDRESS, "-defaultIPv6", ""],
             [str(folder / "usr/bin/pebble"), "-config", str(folder / "pebble.json"), "-dnsserver", "127.0.0.1:8053"],
         ]
-        # It refuses some good requests on purpose, so that clients learn to ask again; and waits some seconds before it asks.
-        quick = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "5"}
+        # Else it refuses some good requests on purpose, twice in a row too, and waits some seconds before it asks.
+        quick = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
         running = [subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=quick) for words in commands]
     given = {
         "certificates_front_source": "acme",
@@ -325,7 +325,7 @@ def test_a_second_run_changes_nothing(acme: list[str]) -> None:
 def test_the_timer_renews_with_a_new_key_and_nginx_serves_it(acme: list[str], host: str) -> None:
     """On the host that holds the virtual address and on the one that does not."""
     before, master = keys()[f"{host} front"], on(host, "cat /run/nginx.pid")
-    on(host, "echo 'renew_before_expiry = 3000 days' >> /etc/letsencrypt/renewal/front.conf")
+    on(host, "sed -i '1i renew_before_expiry = 3000 days' /etc/letsencrypt/renewal/front.conf")
     on(host, "systemctl start certbot.service")
     on(host, "sed -i '/^renew_before_expiry = 3000/d' /etc/letsencrypt/renewal/front.conf")
     after = keys()[f"{host} front"]
