@@ -83,6 +83,18 @@ class ActionModule(ActionBase):
                         "remedy": {"type": "str", "required": True},
                     },
                 },
+                "needs": {
+                    "type": "list",
+                    "elements": "dict",
+                    "default": [],
+                    "options": {
+                        "group": {"type": "str", "default": "all"},
+                        "variable": {"type": "str", "required": True},
+                        "matches": {"type": "str", "required": True},
+                        "when": {"type": "dict", "required": True},
+                        "remedy": {"type": "str", "required": True},
+                    },
+                },
                 "systems": {"type": "dict", "required": True},
                 "python": {"type": "str", "default": "0"},
                 "core": {"type": "str", "default": "0"},
@@ -142,6 +154,7 @@ class ActionModule(ActionBase):
         warnings += expiring
         faults += self._artifacts(hosts, args["artifacts"])
         faults += _preflight.ceiling_faults(hosts, args["ceilings"])
+        faults += _preflight.need_faults(hosts, args["needs"])
         warnings += _preflight.misspelled(names, specs, ())
         return faults, warnings
 
@@ -183,6 +196,8 @@ class ActionModule(ActionBase):
             common |= {each.get(key) for key in ("certificate", "private_key", "warn_days", "path", "sha256")} - {None}
             common |= {*each.get("covers", ()), *each.get("when", ())}
         common |= {each[key] for each in args["ceilings"] for key in ("variable", "most")} - {None}
+        for each in args["needs"]:
+            common |= {each["variable"], *each["when"]}
         rendered_for_others = {name: hostvars[name] for name in task_vars["groups"]["all"]}
         hosts = {}
         names: set[str] = set()

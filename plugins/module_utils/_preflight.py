@@ -781,6 +781,26 @@ def ceiling_faults(hosts: Hosts, ceilings: Iterable[Mapping[str, Any]]) -> list[
     return faults
 
 
+def need_faults(hosts: Hosts, needs: Iterable[Mapping[str, Any]]) -> list[Fault]:
+    """Inputs that a choice makes necessary.
+
+    needs: C(variable), C(matches), a regular expression that its value, or one of a list, has to match; C(group) whose
+    hosts need it, C(when) with the variables and values that are the choice, and C(remedy).
+    """
+    faults = []
+    for need in needs:
+        for name, host in hosts.items():
+            if need["group"] not in host.groups or any(host.variables.get(key) != wanted for key, wanted in need["when"].items()):
+                continue
+            value = host.variables.get(need["variable"], "")
+            if isinstance(value, Unresolved):
+                continue  # input_faults says so
+            if not any(re.search(need["matches"], str(each)) for each in (value if isinstance(value, (list, tuple)) else [value])):
+                choice = " and ".join(f"{key} is {wanted}" for key, wanted in need["when"].items())
+                faults.append(Fault(name, need["variable"], f"is {show(value)}, and {choice}", need["remedy"]))
+    return faults
+
+
 def sha256_of_file(path: str) -> str | None:
     """The sha256 of a file, or None when it cannot be read."""
     digest = hashlib.sha256()

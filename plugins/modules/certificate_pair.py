@@ -112,7 +112,7 @@ def main() -> None:
     if not re.fullmatch(r"0?[0-7]{3}", given["mode"]) or int(given["mode"], 8) & 0o137:
         faults.append(f"mode is {given['mode']!r}: a key is for its owner, and for its group to read, such as '0600' or '0640'")
     module.refuse(faults)
-    if not _certificate_pair.HAS_CRYPTOGRAPHY:
+    if not _certificate_pair.HAS_CRYPTOGRAPHY and not module.check_mode:
         module.fail_json(msg=missing_required_lib("cryptography"))
     pair = Pair(given["name"], given["directory"])
     access = Access(given["group"], int(given["mode"], 8))

@@ -131,6 +131,32 @@ options:
         description: What to write instead where the number is over its limit.
         type: str
         required: true
+  needs:
+    description: Inputs that a choice makes necessary.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      group:
+        description: Inventory group whose hosts need it.
+        type: str
+        default: all
+      variable:
+        description: Name of the variable.
+        type: str
+        required: true
+      matches:
+        description: Regular expression that its value has to match, or one of its values where it is a list.
+        type: str
+        required: true
+      when:
+        description: Names of variables and the values that are the choice.
+        type: dict
+        required: true
+      remedy:
+        description: What to write.
+        type: str
+        required: true
   systems:
     description: Distribution to its major versions that are supported.
     type: dict

@@ -614,6 +614,23 @@ def test_a_limit_that_is_a_number(wanted, problems):
     assert said(_preflight.ceiling_faults(hosts, [ceiling])) == problems
 
 
+@pytest.mark.parametrize(
+    ("variables", "problems"),
+    [
+        ({"source": "own"}, []),
+        ({"source": "acme", "mail": "a@b.example"}, []),
+        ({"source": "acme", "mail": ["x", "a@b.example"]}, []),
+        ({"source": "acme"}, ["a: mail is empty, and source is acme"]),
+        ({"source": "acme", "mail": "nobody"}, ["a: mail is 'nobody', and source is acme"]),
+        ({"source": "acme", "mail": Unresolved("x", "")}, []),
+    ],
+)
+def test_what_a_choice_makes_necessary(variables, problems):
+    need = {"group": "app", "variable": "mail", "matches": ".@.", "when": {"source": "acme"}, "remedy": "write it"}
+    hosts = {"a": Host(["app"], variables), "b": Host(["edge"], {"source": "acme"})}
+    assert said(_preflight.need_faults(hosts, [need])) == problems
+
+
 # -- saying it
 
 GROUPS = {"all": ["a1", "a2", "b1"], "ungrouped": [], "a": ["a1", "a2"], "b": ["b1"]}
