@@ -7,7 +7,7 @@
 
 Both paths go through the one link, whose rename is the change. Also a program, for what renews certificates on a host by itself:
 
-    python3 -m ansible_collections.arxos.platform.plugins.module_utils._certificate_pair NAME CERTIFICATE KEY
+    python3 -m ansible_collections.arxos.platform.plugins.module_utils._certificate_pair NAME CERTIFICATE KEY [GROUP MODE]
 
 It says C(installed) where something changed.
 """
@@ -233,9 +233,10 @@ def gid_of(access: Access) -> int:
         raise PairError(f"this host has no group {access.group}") from None
 
 
-def main(arguments: Sequence[str], directory: str = DIRECTORY, access: Access = Access()) -> int:
+def main(arguments: Sequence[str], directory: str = DIRECTORY) -> int:
     """Installs a pair from two files, as what renewed it left them; returns the exit code."""
-    name, certificate, key = arguments
+    name, certificate, key, *more = arguments
+    access = Access(more[0], int(more[1], 8)) if more else Access()
     try:
         if Pair(name, directory).install(Path(certificate).read_bytes(), Path(key).read_bytes(), access):
             sys.stdout.write("installed\n")

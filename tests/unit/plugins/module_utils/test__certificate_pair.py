@@ -221,12 +221,12 @@ def test_as_a_program_it_says_whether_it_did_something(pair: Pair, tmp_path: Pat
     files = [tmp_path / "fullchain.pem", tmp_path / "privkey.pem"]
     for path, content in zip(files, NEW):
         path.write_bytes(content)
-    words = ["front", *map(str, files)]
-    assert main(words, str(pair.directory), OWN) == 0 and capsys.readouterr().out == "installed\n"
-    assert main(words, str(pair.directory), OWN) == 0 and capsys.readouterr().out == ""
+    words = ["front", *map(str, files), OWN.group, "640"]
+    assert main(words, str(pair.directory)) == 0 and capsys.readouterr().out == "installed\n"
+    assert main(words, str(pair.directory)) == 0 and capsys.readouterr().out == ""
     files[0].write_bytes(OLD[0])
-    assert main(words, str(pair.directory), OWN) == 1 and "another key" in capsys.readouterr().err
-    assert main(["front", "/nowhere", "/nowhere"], str(pair.directory), OWN) == 1
+    assert main(words, str(pair.directory)) == 1 and "another key" in capsys.readouterr().err
+    assert main(["front", "/nowhere", "/nowhere"], str(pair.directory)) == 1
 
 
 def test_a_group_that_is_not_there_is_told(pair: Pair) -> None:
