@@ -53,6 +53,7 @@ class ActionModule(ActionBase):
                         "private_key": {"type": "str", "required": True, "no_log": False},
                         "authority": {"type": "bool", "default": False},
                         "days": {"type": "int", "default": 0},
+                        "warn_days": {"type": "str"},
                         "covers": {"type": "list", "elements": "str", "default": []},
                         "group": {"type": "str", "default": "all"},
                         "when": {"type": "dict", "default": {}},
@@ -72,10 +73,25 @@ class ActionModule(ActionBase):
                     "type": "list",
                     "elements": "dict",
                     "default": [],
+                    "required_one_of": [("most", "limit")],
+                    "mutually_exclusive": [("most", "limit")],
                     "options": {
                         "group": {"type": "str", "default": "all"},
                         "variable": {"type": "str", "required": True},
-                        "most": {"type": "str", "required": True},
+                        "most": {"type": "str"},
+                        "limit": {"type": "int"},
+                        "remedy": {"type": "str", "required": True},
+                    },
+                },
+                "needs": {
+                    "type": "list",
+                    "elements": "dict",
+                    "default": [],
+                    "options": {
+                        "group": {"type": "str", "default": "all"},
+                        "variable": {"type": "str", "required": True},
+                        "matches": {"type": "str", "required": True},
+                        "when": {"type": "dict", "required": True},
                         "remedy": {"type": "str", "required": True},
                     },
                 },
@@ -133,10 +149,13 @@ class ActionModule(ActionBase):
         faults += _preflight.secret_faults(hosts, args["secrets"], args["supplied_secrets"], secrets)
         told = {*args["formats"], *args["secrets"], *args["supplied_secrets"]}
         faults += _preflight.input_faults(hosts, roles_of, specs, _secret_values(hosts, secrets), told)
-        faults += _pairs(hosts, args["pairs"])
+        found, expiring = _pairs(hosts, args["pairs"])
+        faults += found
+        warnings += expiring
         faults += self._artifacts(hosts, args["artifacts"])
         faults += _preflight.ceiling_faults(hosts, args["ceilings"])
         faults += _preflight.vpn_faults(hosts)
+        faults += _preflight.need_faults(hosts, args["needs"])
         warnings += _preflight.misspelled(names, specs, ())
         return faults, warnings
 
@@ -175,9 +194,11 @@ class ActionModule(ActionBase):
         playing = set(task_vars.get("ansible_play_hosts_all") or task_vars["groups"]["all"])
         common = {*CONNECTION, *LIMITS, *args["formats"], *args["secrets"], *args["supplied_secrets"]}
         for each in [*args["pairs"], *args["artifacts"]]:
-            common |= {each.get(key) for key in ("certificate", "private_key", "path", "sha256")} - {None}
+            common |= {each.get(key) for key in ("certificate", "private_key", "warn_days", "path", "sha256")} - {None}
             common |= {*each.get("covers", ()), *each.get("when", ())}
-        common |= {each[key] for each in args["ceilings"] for key in ("variable", "most")}
+        common |= {each[key] for each in args["ceilings"] for key in ("variable", "most")} - {None}
+        for each in args["needs"]:
+            common |= {each["variable"], *each["when"]}
         rendered_for_others = {name: hostvars[name] for name in task_vars["groups"]["all"]}
         hosts = {}
         names: set[str] = set()
@@ -292,8 +313,9 @@ def _secret_values(hosts: Mapping[str, _preflight.Host], options: Iterable[str])
     return values
 
 
-def _pairs(hosts: Mapping[str, _preflight.Host], pairs: Iterable[Mapping[str, Any]]) -> list[_preflight.Fault]:
+def _pairs(hosts: Mapping[str, _preflight.Host], pairs: Iterable[Mapping[str, Any]]) -> tuple[list[_preflight.Fault], list[str]]:
     faults = []
+    warnings: dict[str, str] = {}
     now = datetime.datetime.now(datetime.timezone.utc)
     for each in pairs:
         pair = _preflight.Pair(each["certificate"], each["private_key"], each["authority"], each["days"], tuple(each["covers"]))
@@ -306,5 +328,8 @@ def _pairs(hosts: Mapping[str, _preflight.Host], pairs: Iterable[Mapping[str, An
             key = tuple(str(host.variables.get(variable)) for variable in (pair.certificate, pair.private_key, *pair.covers))
             if key not in known:
                 known[key] = _preflight.pair_faults(name, pair, host.variables, now)
+                days = host.variables.get(each["warn_days"]) if each["warn_days"] else 0
+                for text in _preflight.pair_warnings(name, pair, host.variables, days if isinstance(days, int) else 30, now):
+                    warnings.setdefault(text.partition(": ")[2], text)
             faults += [_preflight.Fault(name, fault.variable, fault.problem, fault.remedy) for fault in known[key]]
-    return faults
+    return faults, list(warnings.values())

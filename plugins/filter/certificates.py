@@ -12,12 +12,15 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.arxos.platform.plugins.module_utils import _certificates
 
 
-def certificate_serves(text: str, names: list[str], ca_certificate: str, renew_days: int = 30) -> bool:
+def certificate_serves(
+    text: str, names: list[str], ca_certificate: str, renew_days: int = 30, lifetime_days: int = 0, key_days: int = 0
+) -> bool:
     """Whether the certificate in C(text) can stay: see M(certificate_serves)."""
     if not _certificates.HAS_CRYPTOGRAPHY:
         raise AnsibleFilterError("certificate_serves needs the Python package cryptography on the controller: pip install cryptography")
+    now = datetime.datetime.now(datetime.timezone.utc)
     try:
-        return _certificates.why_not(text, names, ca_certificate, renew_days, datetime.datetime.now(datetime.timezone.utc)) is None
+        return _certificates.why_not(text, names, ca_certificate, renew_days, now, lifetime_days, key_days) is None
     except ValueError as error:
         raise AnsibleFilterError("the CA certificate cannot be read: it has to be a PEM certificate") from error
 

@@ -18,6 +18,7 @@ except ImportError:  # the filter that uses this reports it
 else:
     HAS_CRYPTOGRAPHY = True
 
+KEY_MADE = re.compile(r"^KEY MADE (\d+)$", re.MULTILINE)
 PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
 
 
@@ -41,11 +42,14 @@ def why_not(
     ca_certificate: str,
     renew_days: int,
     now: datetime.datetime,
+    lifetime_days: int = 0,
+    key_days: int = 0,
 ) -> str | None:
     """Why the certificate in C(text) has to be issued anew, or None when it serves.
 
-    text: PEM of the certificate and of the public key of the private key beside it, in any order.
+    text: PEM of the certificate and of the public key of the private key beside it, in any order, and C(KEY MADE) with the seconds since 1970.
     names: every name and address that it must carry, no more and no fewer. renew_days: days that must be left.
+    lifetime_days: days that it may live in all, key_days: days that its key may be old; 0 for any number.
     now: aware UTC time. Raises ValueError for a CA certificate that cannot be read.
     """
     ca = x509.load_pem_x509_certificate(ca_certificate.encode())
@@ -68,6 +72,12 @@ def why_not(
     until = getattr(certificate, "not_valid_after_utc", None) or certificate.not_valid_after.replace(tzinfo=datetime.timezone.utc)
     if until - now < datetime.timedelta(days=renew_days):
         return f"certificate expires at {until:%Y-%m-%d}"
+    since = getattr(certificate, "not_valid_before_utc", None) or certificate.not_valid_before.replace(tzinfo=datetime.timezone.utc)
+    if lifetime_days and until - since > datetime.timedelta(days=lifetime_days, hours=1):
+        return f"certificate lives {(until - since).days} days"
+    made = KEY_MADE.search(text)
+    if key_days and (made is None or now.timestamp() - int(made.group(1)) > key_days * 86400):
+        return f"key is older than {key_days} days"
     try:
         carried = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -682,6 +682,18 @@ def pair_faults(subject: str, pair: Pair, variables: Mapping[str, Any], now: dat
     return faults
 
 
+def pair_warnings(subject: str, pair: Pair, variables: Mapping[str, Any], days: int, now: datetime.datetime) -> list[str]:
+    """What is no fault yet: a certificate that serves, and ends within C(days)."""
+    try:
+        ends = _validity(x509.load_pem_x509_certificates(_pem(variables.get(pair.certificate)))[0])[1] if HAS_CRYPTOGRAPHY else now
+    except (ValueError, IndexError):
+        return []  # pair_faults says so
+    left = ends - now
+    if datetime.timedelta(days=pair.days) <= left < datetime.timedelta(days=days) and left > datetime.timedelta():
+        return [f"{subject}: {pair.certificate} expires on {ends:%Y-%m-%d}, in {left.days} days: have its issuer renew it now."]
+    return []
+
+
 def _pem(value: object) -> bytes:
     return value.encode() if isinstance(value, str) else b""
 
@@ -747,13 +759,20 @@ def artifact_faults(subject: str, path_variable: str, sum_variable: str, path: o
 def ceiling_faults(hosts: Hosts, ceilings: Iterable[Mapping[str, Any]]) -> list[Fault]:
     """Numbers that one part takes against what another has to give.
 
-    ceilings: C(variable) with the number, C(most) with its limit, both names of variables; C(group) whose hosts have them; C(remedy).
+    ceilings: C(variable) with the number, C(most) with its limit, both names of variables; C(group) whose hosts have them; C(remedy). With
+    C(limit), a number, in place of C(most), a variable that the inventory does not set is left to its default.
     What is no number or cannot be rendered is left to C(input_faults) of the role that reads it, unless it is one of these two.
     """
     faults = []
     for ceiling in ceilings:
         for name, host in hosts.items():
             if ceiling["group"] not in host.groups:
+                continue
+            limit = ceiling.get("limit")
+            if limit is not None:
+                value = _whole(host.variables.get(ceiling["variable"]))
+                if value is not None and value > limit:
+                    faults.append(Fault(name, ceiling["variable"], f"is {value}, more than {limit}", ceiling["remedy"]))
                 continue
             numbers = []
             for variable in (ceiling["variable"], ceiling["most"]):
@@ -769,6 +788,26 @@ def ceiling_faults(hosts: Hosts, ceilings: Iterable[Mapping[str, Any]]) -> list[
                 faults.append(
                     Fault(name, ceiling["variable"], f"is {numbers[0]}, more than {ceiling['most']}, {numbers[1]}", ceiling["remedy"])
                 )
+    return faults
+
+
+def need_faults(hosts: Hosts, needs: Iterable[Mapping[str, Any]]) -> list[Fault]:
+    """Inputs that a choice makes necessary.
+
+    needs: C(variable), C(matches), a regular expression that its value, or one of a list, has to match; C(group) whose
+    hosts need it, C(when) with the variables and values that are the choice, and C(remedy).
+    """
+    faults = []
+    for need in needs:
+        for name, host in hosts.items():
+            if need["group"] not in host.groups or any(host.variables.get(key) != wanted for key, wanted in need["when"].items()):
+                continue
+            value = host.variables.get(need["variable"], "")
+            if isinstance(value, Unresolved):
+                continue  # input_faults says so
+            if not any(re.search(need["matches"], str(each)) for each in (value if isinstance(value, (list, tuple)) else [value])):
+                choice = " and ".join(f"{key} is {wanted}" for key, wanted in need["when"].items())
+                faults.append(Fault(name, need["variable"], f"is {show(value)}, and {choice}", need["remedy"]))
     return faults
 
 

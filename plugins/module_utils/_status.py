@@ -33,7 +33,7 @@ def screen(looks: Sequence[Look], now: float) -> dict[str, list[str]]:
         if hosts:
             head, *more = tell(hosts)
             lines += [f"{tier:<10}{head}", *(f"{'':<10}{line}" for line in more)]
-    lines += [f"{label:<10}{text}" for label, text in (("timers", _timers(looks, now)), ("certs", _certificates(looks))) if text]
+    lines += [f"{label:<10}{text}" for label, text in (("timers", _timers(looks, now)), ("certs", _certificates(looks, now))) if text]
     return {"lines": lines, "red": red}
 
 
@@ -147,11 +147,20 @@ def _ago(seconds: float) -> str:
     return f"{max(0, seconds):.0f} s ago"
 
 
-def _certificates(looks: Sequence[Look]) -> str:
-    """The host of each tier whose certificate ends first."""
-    shortest: dict[str, tuple[float, str]] = {}
+def _certificates(looks: Sequence[Look], now: float) -> str:
+    """For each tier, of all its hosts, the certificate that ends first, served or in a file, and the oldest key. The CA ends for all."""
+    ends: dict[str, float] = {}
+    ages: dict[str, float] = {}
     for look in looks:
+        tier = look["tiers"][0] if look["tiers"] else "?"
         for measured in _measures(look, "tls"):
-            tier = look["tiers"][0] if look["tiers"] else "?"
-            shortest[tier] = min(shortest.get(tier, (float("inf"), "")), (measured["days_left"], look["host"]))
-    return ", ".join(f"{tier} {days:.0f} d" for tier, (days, _host) in shortest.items())
+            ends[tier] = min(ends.get(tier, float("inf")), measured["days_left"])
+        for name, value in _values(look).items():
+            what, _separator, labels = name.partition("{")
+            whose = "CA" if 'name="ca"' in labels else tier
+            if what == "arxos_certificate_not_after_seconds":
+                ends[whose] = min(ends.get(whose, float("inf")), (value - now) / 86400)
+            elif what == "arxos_certificate_key_age_seconds":
+                ages[whose] = max(ages.get(whose, 0.0), value / 86400)
+    whole = [*(tier for tier in ends if tier != "CA"), *(["CA"] if "CA" in ends else [])]
+    return ", ".join(f"{tier} {ends[tier]:.0f} d" + (f" (key {ages[tier]:.0f} d old)" if tier in ages else "") for tier in whole)

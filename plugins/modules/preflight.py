@@ -73,6 +73,9 @@ options:
         description: Days that it must still be valid.
         type: int
         default: 0
+      warn_days:
+        description: Name of the variable with the days within whose end there is a warning; 30 where it is not set.
+        type: str
       covers:
         description: Names of variables with names that the certificate must cover.
         type: list
@@ -119,11 +122,39 @@ options:
         type: str
         required: true
       most:
-        description: Name of the variable with its limit.
+        description: Name of the variable with its limit. Either this or O(ceilings[].limit).
         type: str
-        required: true
+      limit:
+        description: The limit itself. A variable that the inventory does not set is left to its default.
+        type: int
       remedy:
         description: What to write instead where the number is over its limit.
+        type: str
+        required: true
+  needs:
+    description: Inputs that a choice makes necessary.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      group:
+        description: Inventory group whose hosts need it.
+        type: str
+        default: all
+      variable:
+        description: Name of the variable.
+        type: str
+        required: true
+      matches:
+        description: Regular expression that its value has to match, or one of its values where it is a list.
+        type: str
+        required: true
+      when:
+        description: Names of variables and the values that are the choice.
+        type: dict
+        required: true
+      remedy:
+        description: What to write.
         type: str
         required: true
   systems:

@@ -151,3 +151,18 @@ def test_without_a_waf_uploads_are_judged_all_the_same(render: Render) -> None:
     ways = dict(re.findall(r"location ([^{]+) \{([^}]*)\}", front))
     assert "include arxos/upload.conf;" in ways["= /api/v1/svg/upload"]
     assert "waf.sock" not in front
+
+
+def test_a_challenge_is_answered_on_port_80_by_this_host_or_by_a_peer_that_asks_no_further(render: Render) -> None:
+    without = render("nginx", "arxos/front.conf.j2", "debian-13", **INPUTS)
+    assert "acme" not in without and statements(without).count("return 301 https://api.example$request_uri;") == 1
+    text = render(
+        "nginx", "arxos/front.conf.j2", "debian-13", **INPUTS, nginx_acme_webroot="/var/lib/acme", nginx_acme_peers=["192.0.2.12"]
+    )
+    lines = statements(text)
+    plain = lines[lines.index("listen 80;") : lines.index("listen 443 ssl;", lines.index("listen 80;"))]
+    for line in ("root /var/lib/acme;", "try_files $uri @acme_peers;", "proxy_set_header X-Edge-Peer 1;", "if ($http_x_edge_peer) {"):
+        assert line in plain
+    assert "server 192.0.2.12:80 max_fails=0;" in lines and "return 301 https://api.example$request_uri;" in plain
+    alone = render("nginx", "arxos/front.conf.j2", "debian-13", **INPUTS, nginx_acme_webroot="/var/lib/acme")
+    assert "try_files $uri =404;" in alone and "acme_peers" not in alone

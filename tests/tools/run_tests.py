@@ -11,6 +11,7 @@
     run_tests.py integration:go_live  tests/integration/test_go_live.py alone
     run_tests.py faults               every fault of tests/faults, on the tiers that keep data, from bare hosts
     run_tests.py faults:database      tests/faults/test_database.py alone
+    run_tests.py faults:certificates  tests/faults/test_certificates.py alone, which is about a whole platform and no part of `faults`
     run_tests.py faults:fast          those marked so, on the platform as it stands in the test lab
 
 A gate counts 1, a Molecule scenario one for each step of its sequence, pytest what its report says. A part that ran
@@ -42,6 +43,7 @@ SCENARIOS = ["hosts", "storage", "database", "cache", "application", "edge"]
 # The steps of a scenario (.config/molecule/config.yml) that always run; prepare does only for a scenario run alone.
 STEPS = ["create", "check", "converge", "idempotence", "check", "verify"]
 VM_STEPS = ["create", "converge", "idempotence", "verify"]
+WHOLE = {"certificates"}  # faults of a platform that serves
 TAIL = 60
 
 
@@ -275,12 +277,15 @@ def faults(only: str) -> list[Step]:
     """Faults caused for real: all of them on a fresh lab without application and edge, or the fast ones on the platform as it is."""
     if only == "fast":
         return [pytest_step("faults fast", ["tests/faults"], 600, ["-m", "fast"])]
+    if only in WHOLE:
+        live = Step("lab platform", ["ansible-playbook", "playbooks/go_live.yml"], 2400)
+        return [*lab_up(bare=True), live, pytest_step(f"faults {only}", [f"tests/faults/test_{only}.py"], 3600)]
     tiers = ["--limit", "database,app,cache,storage,localhost"]
     steps = lab_up(bare=True)
     steps[-1].command += tiers
     for stage in ("hosts", "storage", "database", "cache"):
         steps.append(Step(f"lab {stage}", ["ansible-playbook", f"playbooks/{stage}.yml", *tiers], 900))
-    names = [only] if only else sorted(path.stem[5:] for path in (ROOT / "tests/faults").glob("test_*.py"))
+    names = [only] if only else sorted({path.stem[5:] for path in (ROOT / "tests/faults").glob("test_*.py")} - WHOLE)
     return [*steps, *(pytest_step(f"faults {name}", [f"tests/faults/test_{name}.py"], 3600) for name in names)]
 
 

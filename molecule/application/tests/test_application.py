@@ -221,7 +221,7 @@ def test_a_renewed_certificate_is_taken_up_without_losing_a_request(each: Api) -
         return set(each.host.run("grep -la '[s]pawn_main' /proc/[0-9]*/cmdline").stdout.split())
 
     before, main = workers(), each.run("systemctl show -p MainPID arxos-api.service")
-    each.run("cp -p /etc/ssl/arxos/host.crt /etc/ssl/arxos/.new && mv /etc/ssl/arxos/.new /etc/ssl/arxos/host.crt")
+    each.run("touch /etc/ssl/arxos/host.crt")
 
     def replaced() -> bool:
         assert each.ask("GET", "/health/ready").status == 200

@@ -255,7 +255,8 @@ def main_process(host: Any) -> str:
 def renew() -> Iterator[Callable[[], None]]:
     """Puts another certificate of the same key in its place, as a renewal does. The old one comes back afterwards."""
     host = testinfra.get_host(f"docker://{LAB}-{ONE}")
-    place = "cd /etc/ssl/arxos && cp -p host.crt .new && cat /root/{} > .new && mv .new host.crt"
+    program = "python3 -m ansible_collections.arxos.platform.plugins.module_utils._certificate_pair"
+    place = f"PYTHONPATH=/usr/local/lib/arxos {program} host /root/{{}} /etc/ssl/arxos/host.key ssl-cert 640"
     host.check_output("cd /root && cp /etc/ssl/arxos/host.crt old.crt")
     host.check_output("openssl req -x509 -key /etc/ssl/arxos/host.key -subj /CN=renewed -days 1 -out /root/new.crt")
     yield lambda: host.check_output(place.format("new.crt"))

@@ -75,3 +75,18 @@ def test_a_ca_that_cannot_be_read_is_an_error_not_a_new_certificate() -> None:
 
 def test_names_and_addresses_get_their_kind() -> None:
     assert subject_alt_names(["db1", "192.0.2.1", "2001:db8::1", "db1"]) == ["DNS:db1", "IP:192.0.2.1", "IP:2001:db8::1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "lifetime_days", "key_days", "reason"),
+    [
+        (GOOD, 101, 0, None),
+        (GOOD, 100, 0, "lives 101 days"),
+        (GOOD, 0, 90, "older than 90 days"),
+        (f"{GOOD}KEY MADE {NOW.timestamp() - 89 * 86400:.0f}\n", 101, 90, None),
+        (f"{GOOD}KEY MADE {NOW.timestamp() - 91 * 86400:.0f}\n", 101, 90, "older than 90 days"),
+    ],
+)
+def test_one_that_lives_too_long_or_has_an_old_key(text: str, lifetime_days: int, key_days: int, reason: str | None) -> None:
+    found = why_not(text, NAMES, CA, 30, NOW, lifetime_days, key_days)
+    assert found is None if reason is None else reason in (found or "")

@@ -513,6 +513,14 @@ def test_a_certificate_that_does_not_serve(made, problem):
     assert judged(FRONT, crt=certificate(mine, **made), key=pem(mine), domain="api.example.org") == [f"edge: {problem}"]
 
 
+@pytest.mark.parametrize(("days", "warnings"), [(31, 0), (29.5, 1), (1.5, 1), (0.5, 0), (-1, 0)])
+def test_a_certificate_that_ends_soon_is_a_warning_where_it_is_no_fault_yet(days, warnings):
+    mine = key()
+    told = _preflight.pair_warnings("edge", FRONT, {"crt": certificate(mine, days=days), "key": pem(mine)}, 30, NOW)
+    assert len(told) == warnings and all("edge: crt expires on 2026-1" in text for text in told)
+    assert _preflight.pair_warnings("edge", FRONT, {"crt": "nonsense"}, 30, NOW) == []
+
+
 def test_all_faults_of_a_pair_at_once():
     crt = certificate(key(), days=-0.5, names=["www.example.org"])
     assert judged(FRONT, crt=crt, key=pem(key()), domain="api.example.org") == [
@@ -594,6 +602,33 @@ CEILING = {"group": "app", "variable": "wanted", "most": "limit", "remedy": "low
 def test_what_one_part_takes_must_be_there(wanted, limit, problems):
     hosts = {"a": host("app", wanted=wanted, limit=limit), "d": host("database", wanted=9, limit=1)}
     assert said(_preflight.ceiling_faults(hosts, [CEILING])) == problems
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problems"),
+    [(365, []), (None, []), (366, ["a: wanted is 366, more than 365"]), ("366", ["a: wanted is 366, more than 365"])],
+)
+def test_a_limit_that_is_a_number(wanted, problems):
+    hosts = {"a": Host(["app"], {} if wanted is None else {"wanted": wanted})}
+    ceiling = {"group": "app", "variable": "wanted", "limit": 365, "most": None, "remedy": "lower it"}
+    assert said(_preflight.ceiling_faults(hosts, [ceiling])) == problems
+
+
+@pytest.mark.parametrize(
+    ("variables", "problems"),
+    [
+        ({"source": "own"}, []),
+        ({"source": "acme", "mail": "a@b.example"}, []),
+        ({"source": "acme", "mail": ["x", "a@b.example"]}, []),
+        ({"source": "acme"}, ["a: mail is empty, and source is acme"]),
+        ({"source": "acme", "mail": "nobody"}, ["a: mail is 'nobody', and source is acme"]),
+        ({"source": "acme", "mail": Unresolved("x", "")}, []),
+    ],
+)
+def test_what_a_choice_makes_necessary(variables, problems):
+    need = {"group": "app", "variable": "mail", "matches": ".@.", "when": {"source": "acme"}, "remedy": "write it"}
+    hosts = {"a": Host(["app"], variables), "b": Host(["edge"], {"source": "acme"})}
+    assert said(_preflight.need_faults(hosts, [need])) == problems
 
 
 # -- saying it

@@ -131,3 +131,19 @@ def test_times_and_sizes_are_for_people() -> None:
 
 def test_the_filter_takes_the_clock() -> None:
     assert FilterModule().filters()["status_screen"]([look("edge1", "edge")])["red"] == ["edge1: it cannot be reached"]
+
+
+def test_certificates_in_files_and_the_age_of_keys_are_told_by_tier_and_the_ca_once() -> None:
+    def files(days: float, age: float) -> dict[str, Any]:
+        values = {
+            'arxos_certificate_not_after_seconds{name="host",path="/h.crt"}': NOW + days * 86400,
+            'arxos_certificate_not_after_seconds{name="ca",path="/ca.crt"}': NOW + 3600 * 86400,
+            'arxos_certificate_key_age_seconds{name="host",path="/h.crt"}': age * 86400,
+        }
+        return probe("metrics", "certificates", {"values": values, "now": NOW})
+
+    served = probe("tls", "certificate", {"days_left": 40.0})
+    screen = subject.screen(
+        [look("app1", "app", served, files(90, 12)), look("app2", "app", files(35, 7)), look("c", "cache", files(5, 1))], NOW
+    )
+    assert screen["lines"][-1] == "certs     app 35 d (key 12 d old), cache 5 d (key 1 d old), CA 3600 d"
