@@ -28,7 +28,14 @@ def screen(looks: Sequence[Look], now: float) -> dict[str, list[str]]:
         if (look.get("member") or {}).get("journal"):
             red.append(f"{look['host']}: a rollback of the database was begun and is not finished: run it again")
     lines = []
-    for tier, tell in (("edge", _plain), ("app", _app), ("database", partial(_database, now)), ("cache", _cache), ("storage", _plain)):
+    for tier, tell in (
+        ("edge", _plain),
+        ("app", _app),
+        ("database", partial(_database, now)),
+        ("cache", _cache),
+        ("storage", _plain),
+        ("monitoring", _plain),
+    ):
         hosts = [look for look in looks if tier in look["tiers"]]
         if hosts:
             head, *more = tell(hosts)
