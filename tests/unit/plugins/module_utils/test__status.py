@@ -131,3 +131,9 @@ def test_times_and_sizes_are_for_people() -> None:
 
 def test_the_filter_takes_the_clock() -> None:
     assert FilterModule().filters()["status_screen"]([look("edge1", "edge")])["red"] == ["edge1: it cannot be reached"]
+
+
+def test_the_host_that_collects_logs_is_shown_with_its_archive() -> None:
+    figures = {"arxos_audit_archive_last_success_timestamp_seconds": NOW - 600, "arxos_audit_verify_last_success_timestamp_seconds": 0}
+    screen = subject.screen([look("m1", "monitoring", probe("metrics", "archive", {"values": figures, "now": NOW}))], NOW)
+    assert screen["lines"] == ["logs      m1 ok", "timers    audit_archive 10 min ago, audit_verify never"]
