@@ -275,7 +275,7 @@ def faults(only: str) -> list[Step]:
     """Faults caused for real: all of them on a fresh lab without application and edge, or the fast ones on the platform as it is."""
     if only == "fast":
         return [pytest_step("faults fast", ["tests/faults"], 600, ["-m", "fast"])]
-    tiers = ["--limit", "database,app,cache,storage,localhost"]
+    tiers = ["--limit", "database,app,cache,storage,monitoring,localhost"]
     steps = lab_up(bare=True)
     steps[-1].command += tiers
     for stage in ("hosts", "storage", "database", "cache"):
