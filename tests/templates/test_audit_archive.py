@@ -18,6 +18,7 @@ def test_a_job_runs_as_its_user_one_at_a_time_and_leaves_its_figures(render: Ren
     assert "User=arxos-audit\n" in text and "/usr/bin/flock ${STATE_DIRECTORY}/lock" in text
     assert f"_audit_archive {name} /etc/arxos/audit-archive.json {arguments}" in text
     assert f"/var/lib/prometheus/node-exporter/arxos_audit_{name}.prom" in text
+    assert f"SyslogIdentifier=arxos-audit-{name}\n" in text, "what is archived is chosen by that"
     assert "CapabilityBoundingSet=\n" in text and "ProtectSystem=strict" in text
 
 
