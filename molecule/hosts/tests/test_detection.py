@@ -84,7 +84,7 @@ def login(source: str) -> int:
         "BatchMode=yes",
     ]
     done = subprocess.run(
-        ["timeout", "4", *words, "-o", "ConnectTimeout=3", f"nobody-here@{PREFIX}.21", "true"], capture_output=True, text=True, check=False
+        ["timeout", "10", *words, "-o", "ConnectTimeout=3", f"nobody-here@{PREFIX}.21", "true"], capture_output=True, text=True, check=False
     )
     return 124 if "timed out" in done.stderr else done.returncode
 
@@ -106,13 +106,13 @@ def test_who_guesses_by_ssh_is_banned_and_nobody_else(host: Any, guest: str) -> 
     assert banned(), "the ban was lost with a restart"
     wait_until(lambda: host.run("fail2ban-client ping").rc == 0)
     host.check_output(f"fail2ban-client unban {guest}")
-    assert not banned()
-    assert login(guest) != 124
+    wait_until(lambda: not banned())
+    wait_until(lambda: login(guest) != 124)
 
 
 def test_own_hosts_are_never_banned(host: Any) -> None:
     ignored = host.check_output("fail2ban-client get sshd ignoreip")
-    for address in (f"{PREFIX}.11", f"{PREFIX}.100", f"{PREFIX}.1/32"):
+    for address in (f"{PREFIX}.11", f"{PREFIX}.100", f"{PREFIX}.1"):
         assert address in ignored
 
 
@@ -143,9 +143,10 @@ CLIENT = """
 import socket, ssl, sys
 context = ssl.create_default_context(cafile='/etc/ssl/arxos/ca.crt')
 context.load_cert_chain(*sys.argv[2:])
+offer = b'relp_version=0\\nrelp_software=test\\ncommands=syslog'
 try:
     with context.wrap_socket(socket.create_connection((sys.argv[1], 6514), 5), server_hostname='monitoring1') as line:
-        line.sendall(b'1 open 85 relp_version=0\\nrelp_software=librelp,1.2.14,http://librelp.adiscon.com\\ncommands=syslog\\n')
+        line.sendall(b'1 open %d %s\\n' % (len(offer), offer))
         answer = line.recv(100)
 except OSError:
     answer = b''
