@@ -342,6 +342,18 @@ def _is_url(value: object) -> bool:
     return found is not None and (is_name(found.group(1)) or is_address(found.group(1)))
 
 
+def _is_siem(value: object) -> bool:
+    """Whether C(value) is a target of events, or none."""
+    if not isinstance(value, Mapping) or not set(value) <= {"host", "port", "format", "tls", "peer", "ca_file"}:
+        return value in ("", None)
+    port = _whole(value.get("port", 6514))
+    good = is_name(value.get("host")) or is_address(value.get("host"))
+    peer = value.get("peer")
+    return not value or (
+        good and port in range(1, 65536) and value.get("format", "json") in ("json", "cef") and (peer is None or is_name(peer))
+    )
+
+
 @dataclass(frozen=True)
 class Format:
     """A form of values: fits judges one, wanted says what to write."""
@@ -359,6 +371,7 @@ FORMATS = {
     ),
     "name": Format(is_name, "a word of lower-case letters, digits and hyphens"),
     "https_url": Format(_is_url, "an address such as https://s3.example.org or https://10.20.5.11:8334"),
+    "siem": Format(_is_siem, "nothing, or a mapping such as {host: siem.example.org, port: 6514, format: cef}"),
     "text": Format(lambda value: isinstance(value, str) and bool(value.strip()), "text"),
 }
 

@@ -13,6 +13,8 @@ from typing import Any
 
 # host, tiers, health (results by health_check, or nothing where the host was not reached), release, member (by postgresql_rollback_info)
 Look = dict[str, Any]
+# What stands before a tier whose name is too long for it.
+_SHOWN = {"monitoring": "logs"}
 _LABELS = re.compile(r'table="((?:[^"\\]|\\.)*)"')
 
 
@@ -28,11 +30,18 @@ def screen(looks: Sequence[Look], now: float) -> dict[str, list[str]]:
         if (look.get("member") or {}).get("journal"):
             red.append(f"{look['host']}: a rollback of the database was begun and is not finished: run it again")
     lines = []
-    for tier, tell in (("edge", _plain), ("app", _app), ("database", partial(_database, now)), ("cache", _cache), ("storage", _plain)):
+    for tier, tell in (
+        ("edge", _plain),
+        ("app", _app),
+        ("database", partial(_database, now)),
+        ("cache", _cache),
+        ("storage", _plain),
+        ("monitoring", _plain),
+    ):
         hosts = [look for look in looks if tier in look["tiers"]]
         if hosts:
             head, *more = tell(hosts)
-            lines += [f"{tier:<10}{head}", *(f"{'':<10}{line}" for line in more)]
+            lines += [f"{_SHOWN.get(tier, tier):<10}{head}", *(f"{'':<10}{line}" for line in more)]
     lines += [f"{label:<10}{text}" for label, text in (("timers", _timers(looks, now)), ("certs", _certificates(looks, now))) if text]
     return {"lines": lines, "red": red}
 

@@ -101,6 +101,8 @@ def gets_through(source: str, target: str, port: int) -> bool:
         ("app1", "cache2", 6379, True),
         ("edge1", "app1", 8443, True),
         ("database1", "database2", 2380, True),
+        ("app1", "monitoring1", 6514, True),
+        ("monitoring1", "database1", 5432, False),
         ("edge1", "database1", 5432, False),
         ("app1", "app2", 8443, False),
         ("cache1", "database1", 5432, False),

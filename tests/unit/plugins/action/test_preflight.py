@@ -103,8 +103,8 @@ def test_production_without_secrets_names_each_and_says_where_it_comes_from(plat
         [*platform.wiring, "vault_certificates_front_certificate", "vault_certificates_front_private_key"]
     )
     said = "\n".join(faults)
-    assert said.count("as its issuer gave it") == 8
-    assert said.count("generate_secrets.yml") == len(faults) - 8
+    assert said.count("as its issuer gave it") == 10
+    assert said.count("generate_secrets.yml") == len(faults) - 10
 
 
 def test_a_missing_address_is_one_fault_although_everything_needs_it(platform: Platform) -> None:

@@ -687,3 +687,26 @@ def test_values_are_shown_short_and_without_secrets():
     assert _preflight.scrubbed("of a b", ["a"]) == "of a b"
     assert _preflight.first_line("\n  one.\ntwo") == "one"
     assert _preflight.first_line("") == "no reason was given"
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ({}, True),
+        ("", True),
+        ({"host": "siem.example.org"}, True),
+        ({"host": "10.0.0.9", "port": 514, "format": "cef", "tls": False}, True),
+        ({"host": "siem", "peer": "collector.example.org", "ca_file": "/etc/ssl/siem.crt"}, True),
+        ({"port": 514}, False),
+        ({"host": "Siem.example.org"}, False),
+        ({"host": "siem.example.org", "port": 70000}, False),
+        ({"host": "siem.example.org", "port": "x"}, False),
+        ({"host": "siem.example.org", "format": "leef"}, False),
+        ({"host": "siem.example.org", "fromat": "cef"}, False),
+        ({"host": "siem.example.org", "peer": "*"}, False),
+        ("siem.example.org:6514", False),
+        (["siem.example.org"], False),
+    ],
+)
+def test_a_siem_is_a_host_that_can_be_sent_to_or_none(value: object, fits: bool) -> None:
+    assert _preflight.FORMATS["siem"].fits(value) is fits

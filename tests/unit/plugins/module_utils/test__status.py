@@ -147,3 +147,9 @@ def test_certificates_in_files_and_the_age_of_keys_are_told_by_tier_and_the_ca_o
         [look("app1", "app", served, files(90, 12)), look("app2", "app", files(35, 7)), look("c", "cache", files(5, 1))], NOW
     )
     assert screen["lines"][-1] == "certs     app 35 d (key 12 d old), cache 5 d (key 1 d old), CA 3600 d"
+
+
+def test_the_host_that_collects_logs_is_shown_with_its_archive() -> None:
+    figures = {"arxos_audit_archive_last_success_timestamp_seconds": NOW - 600, "arxos_audit_verify_last_success_timestamp_seconds": 0}
+    screen = subject.screen([look("m1", "monitoring", probe("metrics", "archive", {"values": figures, "now": NOW}))], NOW)
+    assert screen["lines"] == ["logs      m1 ok", "timers    audit_archive 10 min ago, audit_verify never"]
