@@ -9,7 +9,7 @@
     run_tests.py molecule:cache       one scenario, on a fresh lab, with what it stands on brought by its prepare playbook
     run_tests.py vm                   the hosts stage on a virtual machine with a kernel of its own; its processor is emulated
     run_tests.py integration:go_live  tests/integration/test_go_live.py alone
-    run_tests.py faults               every fault of tests/faults, on the tiers that keep data, from bare hosts
+    run_tests.py faults               every fault of tests/faults, from bare hosts
     run_tests.py faults:database      tests/faults/test_database.py alone
     run_tests.py faults:fast          those marked so, on the platform as it stands in the test lab
 
@@ -281,7 +281,12 @@ def faults(only: str) -> list[Step]:
     for stage in ("hosts", "storage", "database", "cache"):
         steps.append(Step(f"lab {stage}", ["ansible-playbook", f"playbooks/{stage}.yml", *tiers], 900))
     names = [only] if only else sorted(path.stem[5:] for path in (ROOT / "tests/faults").glob("test_*.py"))
-    return [*steps, *(pytest_step(f"faults {name}", [f"tests/faults/test_{name}.py"], 3600) for name in names)]
+    cases = {name: pytest_step(f"faults {name}", [f"tests/faults/test_{name}.py"], 3600) for name in names}
+    whole = [cases.pop(name) for name in ("rotate_secrets",) if name in cases]  # those that want application and edge too
+    if whole:
+        made, live = (["ansible-playbook", path] for path in ("molecule/shared/create.yml", "playbooks/go_live.yml"))
+        whole = [Step("lab made whole", made), Step("lab go-live", live, 1800), *whole]
+    return [*(steps if cases else steps[: len(lab_up(bare=True))]), *cases.values(), *whole]
 
 
 def verify(only: str) -> list[Step]:
