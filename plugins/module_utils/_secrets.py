@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 import secrets
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Callable
 
@@ -167,7 +169,20 @@ def completed(text: str, added: dict[str, str]) -> str:
     return text + "".join(_entry(name, value) for name, value in sorted(added.items()))
 
 
+def rewritten(text: str, changes: Mapping[str, object]) -> str:
+    """The text of a YAML file of secrets with other values in it, each where it stood or at the end; None takes one out. Comments are kept."""
+    for name, value in changes.items():
+        entry = "" if value is None else _entry(name, value) if isinstance(value, str) else f"{name}: {json.dumps(value)}\n"
+        # A value goes on in the lines below that are shifted, and in blank ones between those.
+        there = re.compile(rf"^{re.escape(name)}[ \t]*:[^\n]*(?:\n(?:[ \t]*\n)*[ \t]+[^\n]*)*(?:\n|\Z)", re.MULTILINE)
+        if there.search(text):
+            text = there.sub(entry.replace("\\", "\\\\"), text, count=1)
+        elif entry:
+            text = (text if text.endswith("\n") or not text else text + "\n") + entry
+    return text
+
+
 def _entry(name: str, value: str) -> str:
     if "\n" in value:
         return f"{name}: |\n" + "".join(f"  {line}\n" for line in value.strip().splitlines())
-    return f'{name}: "{value}"\n'
+    return f"{name}: {json.dumps(value, ensure_ascii=False)}\n"
