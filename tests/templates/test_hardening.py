@@ -76,6 +76,19 @@ def test_audit_rules_name_both_tables_of_system_calls_and_keys(render: Render) -
     assert {calls.count(line) for line in calls} == {2}
 
 
+def test_sudo_starts_from_a_clean_environment_and_not_from_where_somebody_stands(render: Render) -> None:
+    text = render("hardening", "sudoers.j2", __hardening_sudo_roles={"admin": ["ALL"]}, __hardening_container=False)
+    says = {word.strip() for line in text.splitlines() if line.startswith("Defaults ") for word in line[9:].split(",")}
+    assert {"env_reset", "ignore_dot", "use_pty"} <= says
+
+
+def test_who_logged_in_and_what_was_removed_is_audited(render: Render) -> None:
+    text = render("hardening", "audit.rules.j2")
+    for path in ("/run/utmp", "/var/log/wtmp", "/var/log/btmp", "/var/log/lastlog"):
+        assert f"-w {path} -p wa -k logins\n" in text
+    assert {line.count(",rmdir,") for line in text.splitlines() if line.endswith(" -k removal")} == {1}
+
+
 def test_updates_leave_alone_what_a_playbook_restarts(render: Render) -> None:
     excluded = ["postgresql", "redis"]
     apt = render("hardening", "updates.apt.j2", hardening_updates_excluded=excluded)

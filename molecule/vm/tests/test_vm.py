@@ -67,6 +67,10 @@ def test_apparmor_confines(host: Any) -> None:
     assert "(enforce)" in host.check_output("cat /proc/$(pidof -s chronyd)/attr/current")
 
 
+def test_the_kernel_has_wireguard(host: Any) -> None:
+    host.check_output("ip link add t-wireguard type wireguard && ip link delete t-wireguard")
+
+
 def test_chrony_keeps_the_clock_and_serves_nobody(host: Any) -> None:
     assert host.service("chrony").is_running and not host.package("systemd-timesyncd").is_installed
     assert host.check_output("chronyc -n tracking")
