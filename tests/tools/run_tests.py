@@ -43,7 +43,7 @@ SCENARIOS = ["hosts", "storage", "database", "cache", "application", "edge"]
 # The steps of a scenario (.config/molecule/config.yml) that always run; prepare does only for a scenario run alone.
 STEPS = ["create", "check", "converge", "idempotence", "check", "verify"]
 VM_STEPS = ["create", "converge", "idempotence", "verify"]
-WHOLE = {"certificates", "rotate_secrets"}
+WHOLE = {"certificates", "rotate_secrets"}  # faults of a platform that serves
 TAIL = 60
 
 
