@@ -27,6 +27,10 @@ ROOT = Path(__file__).resolve().parents[2]
 DOMAIN = "api.arxos.test"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: left out of `make test`, which has an hour; a file that is asked for by its name runs it")
+
+
 @dataclass
 class Played:
     """What a playbook run was: exit code, recap and events, as ansible-runner gives them."""

@@ -8,7 +8,7 @@
     run_tests.py molecule             every Molecule scenario in full, on a fresh lab
     run_tests.py molecule:cache       one scenario, on a fresh lab, with what it stands on brought by its prepare playbook
     run_tests.py vm                   the hosts stage on a virtual machine with a kernel of its own; its processor is emulated
-    run_tests.py integration:go_live  tests/integration/test_go_live.py alone
+    run_tests.py integration:go_live  tests/integration/test_go_live.py alone, with its slow cases
     run_tests.py faults               every fault of tests/faults, on the tiers that keep data, from bare hosts
     run_tests.py faults:database      tests/faults/test_database.py alone
     run_tests.py faults:certificates  tests/faults/test_certificates.py alone, which like rotate_secrets is about a whole platform and no part of `faults`
@@ -267,10 +267,11 @@ def vm() -> list[Step]:
 
 
 def integration(only: str) -> list[Step]:
-    """Whole playbooks, driven by ansible-runner, on a test lab that starts bare."""
+    """Whole playbooks, driven by ansible-runner, on a test lab that starts bare. By its name a file runs with its slow cases."""
     folder = ROOT / "tests/integration"
     files = [f"test_{only}.py"] if only else sorted(path.name for path in folder.glob("test_*.py"))
-    return [*lab_up(bare=True), *(pytest_step(f"integration {name[5:-3]}", [f"tests/integration/{name}"], 2700) for name in files)]
+    chosen = [] if only else ["-m", "not slow"]
+    return [*lab_up(bare=True), *(pytest_step(f"integration {name[5:-3]}", [f"tests/integration/{name}"], 3600, chosen) for name in files)]
 
 
 def faults(only: str) -> list[Step]:
