@@ -307,7 +307,7 @@ def test_wrong_arguments(database: ScratchDatabase, tables: list[Any], given: di
 
 
 def test_500_tables_in_one_call(database: ScratchDatabase) -> None:
-    """Issue 1: 500 tables by 8 partitions in one call; then nothing to do for 4000 partitions, within 0.1 s in the database."""
+    """500 tables by 8 partitions in one call; then nothing to do for 4000 partitions, within 0.1 s in the database."""
     names = [f"many_{number:03d}" for number in range(500)]
     database.buildings(*names)
     tables = [{"table": name, "future": 7} for name in names]
