@@ -10,6 +10,7 @@ It renews nothing: what signs is the controller's, and a certificate by ACME has
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -20,7 +21,9 @@ from datetime import timezone
 from pathlib import Path
 
 from ansible_collections.arxos.platform.plugins.module_utils._certificate_pair import mismatch
-from cryptography import x509
+
+with contextlib.suppress(ImportError):  # on hosts, where this program runs, the role installs it
+    from cryptography import x509
 
 LAST = "arxos_certificates_last_success_timestamp_seconds"
 
@@ -106,7 +109,8 @@ def main(arguments: Sequence[str], now: float | None = None) -> int:
     settings: Mapping[str, object] = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     moment = time.time() if now is None else now
     certificates, warn_days = settings["certificates"], settings["warn_days"]
-    assert isinstance(certificates, dict)
+    if not isinstance(certificates, dict):
+        raise ValueError(f"{arguments[0]}: certificates is no mapping")
     found = [look(name, path, float(str(warn_days)), moment) for name, path in certificates.items()]
     published = Path(str(settings["published"]))
     before = published.read_text(encoding="utf-8") if published.exists() else ""
