@@ -57,7 +57,7 @@ def build() -> list[str]:
 def docs() -> list[str]:
     """ansible-doc answers for every module, plugin and role."""
     wanted = {"role": sorted(path.parent.parent.name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))}
-    for kind, folder in (("module", "modules"), ("callback", "callback")):
+    for kind, folder in (("module", "modules"), ("callback", "callback"), ("lookup", "lookup")):
         wanted[kind] = sorted(path.stem for path in (ROOT / "plugins" / folder).glob("*.py") if path.stem != "__init__")
     # A file may hold several filters, each with documentation of its own beside it.
     listed = json.loads(output("ansible-doc", "-t", "filter", "--list", "--json", COLLECTION))

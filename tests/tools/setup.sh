@@ -21,6 +21,8 @@ venv_ready || "$python" -c 'import ensurepip' 2>/dev/null || missing+=(python3-v
 if [ "$lab" = yes ] && ! image_ready; then
     command -v dockerd >/dev/null || timeout 20 docker info >/dev/null 2>&1 || missing+=(docker.io iptables)
     command -v debootstrap >/dev/null || missing+=(debootstrap)
+    # Tests judge the rules of the firewall, and send packets through them.
+    [ -x /usr/sbin/nft ] || missing+=(nftables)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || die "please install ${missing[*]}, or run this as root"

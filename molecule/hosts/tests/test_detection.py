@@ -117,6 +117,7 @@ def test_who_guesses_by_ssh_is_banned_and_nobody_else(host: Any, guest: str) -> 
     wait_until(lambda: host.run("fail2ban-client ping").rc == 0)
     host.check_output(f"fail2ban-client unban {guest}")
     wait_until(lambda: not banned())
+    host.check_output("nft delete table inet arxos_bans && arxos-ban table && nft list set inet arxos_bans banned_ipv4")
     # The reload took the rule of the test with it.
     host.check_output(f"nft insert rule inet arxos input ip saddr {GUEST} tcp dport 22 accept comment test-guest")
     assert reaches(guest)
