@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 name: host_program
-author: The arxos.platform maintainers
+author: The arxos.platform maintainers (@arxos)
 version_added: 1.0.0
 short_description: Code of this collection, as files of a host
 description:
@@ -26,7 +26,7 @@ EXAMPLES = """
 
 RETURN = """
 _list:
-  description: For each name C(dest) and C(content), as M(arxos.platform.config_tree#module) takes them in C(files).
+  description: For each name C(dest) and C(content), as M(arxos.platform.config_tree) takes them in C(files).
   type: list
   elements: dict
 """
