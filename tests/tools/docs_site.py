@@ -41,7 +41,15 @@ def main() -> int:
         elif path.suffix in (".svg", ".png", ".py"):
             shutil.copy(path, SOURCE / path.name)
     (SOURCE / "playbooks.md").write_text(playbooks((ROOT / "README.md").read_text()))
-    reference = ["antsibull-docs", "collection", "--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", str(SOURCE / "reference")]
+    reference = [
+        "antsibull-docs",
+        "collection",
+        "--use-current",
+        "--squash-hierarchy",
+        "--fail-on-error",
+        "--dest-dir",
+        str(SOURCE / "reference"),
+    ]
     for command in ([*reference, "arxos.platform"], ["sphinx-build", "-q", "-W", "--keep-going", "-b", "html", str(SOURCE), str(HTML)]):
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
             return 1
