@@ -103,6 +103,11 @@ def minutes(seconds: float) -> str:
 # -- what the inventory says -------------------------------------------------------------------------------------------
 
 
+def shown(value: object) -> str:
+    """A name as it is; anything else may be an address at the wrong place."""
+    return str(value) if re.fullmatch(r"[\w.*-]{1,40}", str(value)) else "(hidden)"
+
+
 def faults(data: object, takes: Callable[[str], bool] | None = None) -> list[tuple[str, str, str]]:
     """What is wrong with C(arxos_announcements): where, the problem and what to write instead, without any address.
 
@@ -122,7 +127,7 @@ def faults(data: object, takes: Callable[[str], bool] | None = None) -> list[tup
             return []
         for value in values:
             if value not in choices:
-                fault(where, f"has {value}, which is none", f"write {what}: {', '.join(choices) or 'there are none yet'}")
+                fault(where, f"has {shown(value)}, which is none", f"write {what}: {', '.join(choices) or 'there are none yet'}")
         return [value for value in values if value in choices]
 
     def mapping(where: str, value: object) -> Mapping[str, Any]:
@@ -133,22 +138,22 @@ def faults(data: object, takes: Callable[[str], bool] | None = None) -> list[tup
 
     for key in data:
         if key not in KEYS:
-            fault(str(key), "is not known", f"write one of {', '.join(KEYS)}")
+            fault(shown(key), "is not known", f"write one of {', '.join(KEYS)}")
     channels = mapping("channels", data.get("channels") or {})
     for name, channel in channels.items():
-        where = f"channels.{name}"
+        where = f"channels.{shown(name)}"
         channel = mapping(where, channel)
-        address = channel.get("url")
-        if not isinstance(address, str) or not ADDRESS.fullmatch(address) or (takes is not None and not takes(address)):
+        address = str(channel.get("url") or "")
+        if not ADDRESS.fullmatch(address) or (takes is not None and not takes(address)):
             fault(
                 f"{where}.url",
                 "is no address of a channel (hidden)",
-                "write one as apprise takes it, such as mailtos://, slack:// or jsons://",
+                "write one as apprise takes it, such as mailtos://..., slack://... or jsons://...",
             )
         if "events" in channel:
             known(f"{where}.events", channel["events"], EVENTS, "events")
         for key in set(channel) - {"url", "events"}:
-            fault(f"{where}.{key}", "is not known", "write url and events")
+            fault(f"{where}.{shown(key)}", "is not known", "write url and events")
     reached = set()
     audiences = mapping("audiences", data.get("audiences") or {})
     known("audiences", audiences, AUDIENCES, "audiences")
@@ -162,7 +167,7 @@ def faults(data: object, takes: Callable[[str], bool] | None = None) -> list[tup
     known("escalation", table, ESCALATION, "kinds of failure")
     for kind, name in {**ESCALATION, **table}.items():
         if kind in ESCALATION and name not in AUDIENCES:
-            fault(f"escalation.{kind}", f"goes to {name}, which is no audience", f"write one of {', '.join(AUDIENCES)}")
+            fault(f"escalation.{kind}", f"goes to {shown(name)}, which is no audience", f"write one of {', '.join(AUDIENCES)}")
         elif kind in ESCALATION and channels and name not in reached:
             fault(
                 f"escalation.{kind}", f"goes to {name}, which has no channel", f"give it one in audiences.{name}.channels, or name another"
@@ -181,7 +186,7 @@ def faults(data: object, takes: Callable[[str], bool] | None = None) -> list[tup
         fault("playbooks", "is no list", "write names of playbooks, such as go_live or rollback*")
     facts = mapping("go_live", data.get("go_live") or {})
     for key in set(facts) - set(GO_LIVE):
-        fault(f"go_live.{key}", "is not known", f"write {', '.join(GO_LIVE)}")
+        fault(f"go_live.{shown(key)}", "is not known", f"write {', '.join(GO_LIVE)}")
     if channels and not str(facts.get("support") or "").strip():
         fault("go_live.support", "is missing", "write whom people ask, and how")
     if not isinstance(facts.get("news") or [], (list, tuple)):
