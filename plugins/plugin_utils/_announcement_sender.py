@@ -86,6 +86,18 @@ def with_parameters(address: str, parameters: Mapping[str, str]) -> str:
     return f"{address}{'&' if '?' in address else '?'}{more}"
 
 
+class Kept(logging.Handler):
+    """Keeps what is logged, and shows it to nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps a record."""
+        self.records.append(record)
+
+
 class Sender:
     """Sends through apprise, and keeps what it logs to itself."""
 
@@ -94,11 +106,9 @@ class Sender:
 
         self.apprise = apprise
         self.asset = apprise.AppriseAsset(app_id="Arxos", app_desc="Arxos platform", app_url="")
-        self.records: list[logging.LogRecord] = []
-        handler = logging.Handler()
-        handler.emit = self.records.append  # type: ignore[method-assign]
+        self.log = Kept()
         logger = logging.getLogger("apprise")
-        logger.handlers = [handler]
+        logger.handlers = [self.log]
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
 
@@ -109,7 +119,7 @@ class Sender:
             subject, text, marked = render(job["audience"], facts, job["folders"])
         except TemplateError as error:
             return f"the template of {job['audience']} cannot be rendered: {one_line(error)[:120]}"
-        self.records.clear()
+        self.log.records.clear()
         limit = f"{float(job['timeout']):g}"
         parameters = {"cto": limit, "rto": limit}
         if address.partition("://")[0] in STRUCTURED:
@@ -132,7 +142,7 @@ class Sender:
             body_format=self.apprise.NotifyFormat.MARKDOWN if rich else self.apprise.NotifyFormat.TEXT,
             notify_type=self.apprise.NotifyType(job["level"]),
         )
-        return "" if sent else reason(self.records, address)
+        return "" if sent else reason(self.log.records, address)
 
 
 def main() -> None:

@@ -20,9 +20,7 @@ testinfra_hosts = [f"docker://{LAB}-edge1", f"docker://{LAB}-edge2"]
 
 def get(host: Any, path: str) -> tuple[int, str]:
     """Status, and headers with the body, of a request to this very host."""
-    text = host.check_output(
-        f"curl -s -i --http1.1 --cacert /etc/ssl/arxos/ca.crt --resolve {DOMAIN}:443:127.0.0.1 https://{DOMAIN}{path}"
-    )
+    text = host.check_output(f"curl -s -i --http1.1 --cacert /etc/ssl/arxos/ca.crt --resolve {DOMAIN}:443:127.0.0.1 https://{DOMAIN}{path}")
     return int(text.split()[1]), text.lower()
 
 
@@ -38,7 +36,12 @@ def now(host: Any) -> Iterator[Any]:
 def test_usual_times_are_told_under_a_strict_policy(host: Any) -> None:
     status, text = get(host, "/status/")
     assert status == 200 and "all systems operational" in text
-    for header in ("content-type: text/html; charset=utf-8", "content-security-policy: default-src 'self'", "cache-control: no-store", "x-frame-options: deny"):
+    for header in (
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'self'",
+        "cache-control: no-store",
+        "x-frame-options: deny",
+    ):
         assert header in text
     for path, kind in (("/status/status.css", "text/css"), ("/status/icon.svg", "image/svg+xml")):
         status, text = get(host, path)
