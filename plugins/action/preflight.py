@@ -18,6 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
 from ansible.utils.display import Display
 from ansible_collections.arxos.platform.plugins.module_utils import _preflight
+from ansible_collections.arxos.platform.plugins.plugin_utils import _announcement_delivery
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Where the role's tasks register what they saw of a host.
@@ -155,6 +156,8 @@ class ActionModule(ActionBase):
         faults += self._artifacts(hosts, args["artifacts"])
         faults += _preflight.ceiling_faults(hosts, args["ceilings"])
         faults += _preflight.vpn_faults(hosts)
+        takes = _announcement_delivery.apprise_takes if importlib.util.find_spec("apprise") else None
+        faults += _preflight.announcement_faults(hosts, takes)
         faults += _preflight.need_faults(hosts, args["needs"])
         warnings += _preflight.misspelled(names, specs, ())
         return faults, warnings
@@ -192,7 +195,7 @@ class ActionModule(ActionBase):
         """What is known of every host, and the names of all variables that the inventory defines."""
         hostvars = task_vars["hostvars"]
         playing = set(task_vars.get("ansible_play_hosts_all") or task_vars["groups"]["all"])
-        common = {*CONNECTION, *LIMITS, *args["formats"], *args["secrets"], *args["supplied_secrets"]}
+        common = {*CONNECTION, *LIMITS, "arxos_announcements", *args["formats"], *args["secrets"], *args["supplied_secrets"]}
         for each in [*args["pairs"], *args["artifacts"]]:
             common |= {each.get(key) for key in ("certificate", "private_key", "warn_days", "path", "sha256")} - {None}
             common |= {*each.get("covers", ()), *each.get("when", ())}

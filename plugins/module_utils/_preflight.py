@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.arxos.platform.plugins.module_utils import _secrets, _vpn
+from ansible_collections.arxos.platform.plugins.module_utils import _announcements, _secrets, _vpn
 
 try:
     from cryptography import x509
@@ -399,6 +399,21 @@ def vpn_faults(hosts: Hosts) -> list[Fault]:
         if all(_rendered(host, variable) for variable in ("vpn_network", "vpn_peers", "vpn_other_networks"))
         for fault in _vpn.faults(*(host.variables[variable] for variable in ("vpn_network", "vpn_peers", "vpn_other_networks")))
     ]
+
+
+def announcement_faults(hosts: Hosts, takes: Callable[[str], bool] | None = None) -> list[Fault]:
+    """Channels and audiences of announcements. takes: whether an address is one that apprise can use, where it is installed."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    faults = []
+    for name, host in hosts.items():
+        if not _rendered(host, "arxos_announcements"):
+            continue  # input_faults says so
+        data = host.variables["arxos_announcements"]
+        key = repr(data)
+        if key not in found:
+            found[key] = _announcements.faults(data, takes)
+        faults += [Fault(name, *fault) for fault in found[key]]
+    return faults
 
 
 # -- inputs of roles ---------------------------------------------------------------------------------------------------

@@ -166,3 +166,11 @@ def test_a_challenge_is_answered_on_port_80_by_this_host_or_by_a_peer_that_asks_
     assert "server 192.0.2.12:80 max_fails=0;" in lines and "return 301 https://api.example$request_uri;" in plain
     alone = render("nginx", "arxos/front.conf.j2", "debian-13", **INPUTS, nginx_acme_webroot="/var/lib/acme")
     assert "try_files $uri =404;" in alone and "acme_peers" not in alone
+
+
+def test_the_status_page_is_files_and_asks_nobody(render: Render) -> None:
+    text = render("nginx", "arxos/status.conf.j2", **INPUTS, nginx_status_directory="/srv/status")
+    assert statements(text).count("root /srv/status;") == 2 and "proxy_pass" not in text and "add_header" not in text
+    assert "try_files /status/now.html /status/index.html =404;" in statements(text)
+    assert statements(render("nginx", "arxos/status.conf.j2", **INPUTS)) == []
+    assert "include arxos/status.conf;" in statements(render("nginx", "arxos/front.conf.j2", "debian-12", **INPUTS))

@@ -193,3 +193,33 @@ def test_a_tunnel_that_cannot_be_is_refused(platform: Platform) -> None:
     assert any("vpn_network is 10.99.0.0/24, which overlaps 10.99.0.0/16" in fault for fault in faults)
     platform.extra["arxos_vpn_peers"] = [{**good, "role": "boss"}]
     assert any("peer jane has the role 'boss': use one of admin, analyst, operator" in fault for fault in platform.judge()[0])
+
+
+def test_announcements_that_would_not_arrive_are_refused_without_their_addresses(platform: Platform) -> None:
+    platform.extra["vault_announcements_mail_url"] = "mailto:/no-address-s3cr3t"
+    data = {
+        "channels": {"mail": {"url": "{{ vault_announcements_mail_url }}"}},
+        "audiences": {"investors": {"channels": ["mail"]}, "operations": {"channels": ["mail"]}},
+        "go_live": {},
+    }
+    platform.file("all/announcements.yml", {"arxos_announcements": data})
+    faults = [line for line in platform.judge()[0] if "arxos_announcements" in line]
+    said = "\n".join(faults)
+    for where in (
+        "audiences has investors",
+        "channels.mail.url is no address",
+        "go_live.support is missing",
+        "escalation.technical goes to development",
+    ):
+        assert where in said
+    assert all(line.startswith("all hosts: ") for line in faults) and "s3cr3t" not in said
+
+    everybody = ["executives", "development", "operations", "support", "end_users"]
+    platform.extra["vault_announcements_mail_url"] = "mailtos://user:w0rd-of-passage@mail.arxos.test?to=ops@arxos.test"
+    data |= {"audiences": {name: {"channels": ["mail"]} for name in everybody}, "go_live": {"support": "help@example.org"}}
+    platform.file("all/announcements.yml", {"arxos_announcements": data})
+    assert platform.judge()[0] == []
+
+    del platform.extra["vault_announcements_mail_url"]
+    faults = platform.judge()[0]
+    assert len(faults) == 1 and "vault_announcements_mail_url is not defined, and arxos_announcements needs it" in faults[0]
