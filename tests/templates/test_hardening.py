@@ -111,3 +111,14 @@ def test_every_control_is_a_choice_and_every_choice_a_control() -> None:
 def test_every_template_is_sent_and_every_file_has_one() -> None:
     text = "".join(path.read_text() for path in [*(ROLE / "vars/main").glob("*.yml"), ROLE / "tasks/main.yml"])
     assert set(re.findall(r"[\w.-]+\.j2", text)) == {path.name for path in (ROLE / "templates").iterdir()}
+
+
+def test_grub_adds_to_what_the_host_already_tells_its_kernel(render: Render) -> None:
+    text = render("hardening", "grub.cfg.j2", __hardening_boot_arguments=["slab_nomerge", "audit=1"])
+    assert text.splitlines()[-1] == 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX slab_nomerge audit=1"'
+
+
+def test_no_profile_of_pam_lets_an_empty_password_in(render: Render) -> None:
+    assert "nullok" not in render("hardening", "unix.pam-config.j2")
+    assert {"arxos-unix", "arxos-faillock"} <= set(VARS["__hardening_pam_profiles"])
+    assert "--disable unix" in VARS["__hardening_accounts"]["commands"][0]
