@@ -24,7 +24,7 @@ if [ -n "$missing" ]; then
 fi
 if [ ! -f "$root/etc/debian_version" ] || [ ! -f "$folder/bootstrapped" ]; then
     rm -rf "$root"
-    packages=linux-image-cloud-amd64,systemd,systemd-sysv,dbus,udev,python3,python3-apt,ca-certificates,iproute2,procps,sudo,openssh-server,e2fsprogs
+    packages=linux-image-cloud-amd64,systemd,systemd-sysv,dbus,udev,python3,python3-apt,ca-certificates,iproute2,procps,sudo,openssh-server,e2fsprogs,grub2-common
     debootstrap --variant=minbase --include="$packages" "$suite" "$root" >"$folder/debootstrap.log" 2>&1
     : >"$folder/bootstrapped"
 fi

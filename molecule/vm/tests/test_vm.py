@@ -1,7 +1,7 @@
 # -*- coding: utf-8 -*-
 # Copyright: (c) 2026, The arxos.platform maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a container cannot show: the kernel, the audit, AppArmor and the clock of a hardened host, and what lynis makes of it."""
+"""What a container cannot show: the kernel, the audit, AppArmor and the clock of a hardened host, and what lynis and OpenSCAP make of it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / ".lab/vm"
 VARS = ROOT / "roles/hardening/vars/main"
+WAIVERS = ROOT / "molecule/vm/waivers.yml"
+# Debian 13's, which knows Debian 12; that of Debian 12 does not.
+SSG = "http://deb.debian.org/debian/pool/main/s/scap-security-guide/ssg-debian_0.1.76-1_all.deb"
+SSG_SHA256 = "f6880719015c16e8e221bc2503c0e5a9f83d6a09fc6f9292d3522e46bf4fc9d7"
 CONFIG = str(FOLDER / "ssh_config")
 
 testinfra_hosts = [f"ssh://vm1?ssh_config={CONFIG}&sudo=true&timeout=60"]
@@ -23,7 +28,7 @@ testinfra_hosts = [f"ssh://vm1?ssh_config={CONFIG}&sudo=true&timeout=60"]
 
 def test_every_sysctl_is_in_force(host: Any) -> None:
     wanted = yaml.safe_load((VARS / "kernel.yml").read_text())["__hardening_sysctls"]
-    values = host.check_output("sysctl -n " + " ".join(wanted)).splitlines()
+    values = host.check_output("sysctl -n " + " ".join(wanted)).replace("\t", " ").splitlines()
     assert dict(zip(wanted, values)) == {name: str(value) for name, value in wanted.items()}
 
 
@@ -99,6 +104,24 @@ def test_the_controller_gets_in_with_its_key_and_root_with_nothing(host: Any) ->
         host.check_output("rm /root/.ssh/authorized_keys")
 
 
+def test_an_empty_password_opens_nothing(host: Any) -> None:
+    host.check_output("useradd --groups arxos-admin test-one && useradd test-two && passwd --delete --quiet test-two")
+    try:
+        assert host.run("runuser -u test-one -- su test-two -c id </dev/null").rc != 0
+        host.check_output("echo test-two:Correct-Horse-4-Battery | chpasswd && faillock --user test-two --reset")
+        host.check_output(
+            'echo Correct-Horse-4-Battery | runuser -u test-one -- su test-two -c \'test "$(id -un) $(umask)" = "test-two 0077"\' -l'
+        )
+    finally:
+        host.run("userdel -r test-one; userdel -r test-two; faillock --user test-two --reset")
+
+
+def test_the_boot_loader_tells_the_kernel_what_the_role_says(host: Any) -> None:
+    lines = [line for line in host.check_output("cat /boot/grub/grub.cfg").splitlines() if line.strip().startswith("linux")]
+    for argument in yaml.safe_load((VARS / "kernel.yml").read_text())["__hardening_boot_arguments"]:
+        assert lines and all(f" {argument}" in line for line in lines), argument
+
+
 def test_lynis_finds_little_left_to_do(host: Any) -> None:
     host.check_output("apt-get install -y -q --no-install-recommends lynis")
     host.run("lynis audit system --quick --no-colors --quiet")
@@ -106,3 +129,24 @@ def test_lynis_finds_little_left_to_do(host: Any) -> None:
     index = int(re.search(r"^hardening_index=(\d+)", report, re.M)[1])  # type: ignore[index]
     left = [line for line in report.splitlines() if line.startswith(("suggestion[]", "warning[]"))]
     assert index >= 85, "\n".join([f"hardening index {index}", *left])
+
+
+def test_anssi_finds_little_that_is_not_waived(host: Any) -> None:
+    """Profile ANSSI BP-028 enhanced, without the rules that docs/hardening.md waives."""
+    if host.system_info.release.split(".")[0] != "12":
+        pytest.skip("the content judges Debian 12")
+    host.check_output("apt-get install -y -q --no-install-recommends openscap-scanner")
+    host.check_output(f"mkdir -p /root/ssg && /usr/lib/apt/apt-helper download-file {SSG} /root/ssg/ssg.deb SHA256:{SSG_SHA256}")
+    host.check_output("dpkg-deb -x /root/ssg/ssg.deb /root/ssg")
+    waived = [rule for entry in yaml.safe_load(WAIVERS.read_text()) for rule in entry["rules"]]
+    skip = " ".join(f"--skip-rule xccdf_org.ssgproject.content_rule_{rule}" for rule in waived)
+    host.run(
+        f"oscap xccdf eval --profile xccdf_org.ssgproject.content_profile_anssi_bp28_enhanced {skip} --results /root/ssg/results.xml "
+        "/root/ssg/usr/share/xml/scap/ssg/content/ssg-debian12-ds.xml"
+    )
+    results = host.check_output("cat /root/ssg/results.xml")
+    score = float(re.search(r'<score system="urn:xccdf:scoring:default"[^>]*>([\d.]+)<', results)[1])  # type: ignore[index]
+    failed = re.findall(
+        r'<rule-result idref="xccdf_org.ssgproject.content_rule_(\w[\w-]*)"(?:(?!</rule-result>).)*<result>fail<', results, re.DOTALL
+    )
+    assert score >= 90, "\n".join([f"score {score}", *failed])
