@@ -139,7 +139,7 @@ def main() -> None:
             secrets += _evidence.secrets_in(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeError) as error:
             # Where secrets cannot be told from words, what was read stays here.
-            found = {name: f"left out, since {path} cannot be read: {error}" for name in found}
+            found = dict.fromkeys(found, f"left out, since {path} cannot be read: {error}")
     module.exit_json(
         changed=False, evidence={name: _evidence.bounded(_evidence.redact(text, secrets), given["bytes"]) for name, text in found.items()}
     )
