@@ -3,6 +3,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Migrations of a database as a release brings them: what a file holds, what is due, and what may not be. No database is asked here.
 
+A migration expands, so that the release before can do with what it leaves, or it contracts: it takes away what only releases before a named one need, and says
+so, C(-- arxos: contract 1.2.0). That is run once no release that is older runs or is the one to go back to.
+
 A migration has steps. One that runs in a transaction has a single step, so that all of it is done or nothing; each statement of another is a step of
 its own, and how many are done is noted after each, so that the next run goes on where one stopped.
 """
@@ -11,10 +14,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-DIRECTIVE = re.compile(r"^--[ \t]*arxos:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+DIRECTIVE = re.compile(r"^(?:--|#)[ \t]*arxos:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+CONTRACT = re.compile(r"^contract(?:[ \t]+(\S+))?$")
 NAME = re.compile(r"^(\d{4,14})_[a-z0-9][a-z0-9_]*\.sql$")
 CONTROL = re.compile(
     r"^(BEGIN|START\s+TRANSACTION|COMMIT|END|ABORT|ROLLBACK(?!\s+(WORK\s+|TRANSACTION\s+)?TO\b)|PREPARE\s+TRANSACTION)\b", re.IGNORECASE
@@ -53,6 +57,7 @@ class Migration:
     name: str
     checksum: str
     steps: tuple[Step, ...]
+    contract: str = ""  # the release from which on nothing needs what it takes away; empty where it expands
 
     @property
     def sql(self) -> str:
@@ -122,13 +127,49 @@ def bare(statement: str) -> str:
             return statement
 
 
+def release_number(version: str) -> tuple[int, ...]:
+    """What versions are compared by: their numbers, and one before a release (1.2.0rc1) before it. Raises MigrationError."""
+    found = re.match(r"v?(\d+(?:\.\d+)*)(.*)$", version)
+    if not found:
+        raise MigrationError(f"{version!r} is no version that can be told to be before or after another: write it as 1.2.0")
+    numbers = [int(part) for part in found.group(1).split(".")]
+    before = re.match(r"[-.]?(a|b|rc|alpha|beta|dev|pre)", found.group(2))
+    return (*(numbers + [0] * 4)[:4], 0 if before else 1)
+
+
+def contract_of(source: str) -> str:
+    """The release that a contract names, of SQL or of a revision's Python; empty where it expands. Raises MigrationError."""
+    named = ""
+    for directive in DIRECTIVE.finditer(source):
+        found = CONTRACT.match(directive.group(1))
+        if found:
+            if not found.group(1):
+                raise MigrationError(
+                    "arxos: contract names no release: write the first that does without what is taken away, contract 1.2.0"
+                )
+            release_number(found.group(1))
+            named = found.group(1)
+    return named
+
+
+def oldest(sources: Iterable[str]) -> str:
+    """The oldest release that can do with a database to which all of these migrations were applied; empty where any can."""
+    named = [contract for contract in map(contract_of, sources) if contract]
+    return max(named, key=release_number, default="")
+
+
 def parse_file(name: str, text: str) -> Migration:
     """A migration of plain SQL. Raises MigrationError."""
     faults = []
     statements = split(text)
     directives = {found.group(1) for found in DIRECTIVE.finditer(text)}
-    for directive in sorted(directives - {"no-transaction"}):
-        faults.append(f"{name}: arxos: {directive} is unknown, there is only no-transaction")
+    for directive in sorted(each for each in directives - {"no-transaction"} if not CONTRACT.match(each)):
+        faults.append(f"{name}: arxos: {directive} is unknown, there are no-transaction and contract")
+    contract = ""
+    try:
+        contract = contract_of(text)
+    except MigrationError as error:
+        faults.append(f"{name}: {error}")
     if not statements:
         faults.append(f"{name}: it has no statement")
     alone = "no-transaction" in directives
@@ -142,7 +183,9 @@ def parse_file(name: str, text: str) -> Migration:
             faults.append(f"{name}: {words!r} is psql's, not SQL")
     if faults:
         raise MigrationError("\n".join(faults))
-    return Migration(name, sha256(text), tuple(Step((one,), False) for one in statements) if alone else (Step(tuple(statements)),))
+    return Migration(
+        name, sha256(text), tuple(Step((one,), False) for one in statements) if alone else (Step(tuple(statements)),), contract
+    )
 
 
 def parse_files(files: Mapping[str, str]) -> list[Migration]:
@@ -186,7 +229,36 @@ def parse_revision(name: str, source: str, sql: str) -> Migration:
             raise MigrationError(f"{name}: {control.group(1)} where there can be none")
     if inside:
         raise MigrationError(f"{name}: the transaction that it begins has no end")
-    return Migration(name, sha256(source), tuple(steps))
+    try:
+        return Migration(name, sha256(source), tuple(steps), contract_of(source))
+    except MigrationError as error:
+        raise MigrationError(f"{name}: {error}") from error
+
+
+def contract_faults(wanted: Iterable[Due], release: str, needed: Iterable[str]) -> list[str]:
+    """Why what contracts may not be run now, a line each.
+
+    release: the one that brings it. needed: releases that run now, or that a rollback goes to.
+    """
+    faults = []
+    for migration in (entry.migration for entry in wanted if entry.migration.contract):
+        try:
+            since = release_number(migration.contract)
+            if release_number(release) <= since:
+                faults.append(
+                    f"{migration.name} takes away what releases before {migration.contract} need, and {release} brings it: "
+                    f"bring it in a release after {migration.contract}"
+                )
+            old = sorted({other for other in needed if other and release_number(other) < since}, key=release_number)
+        except MigrationError as error:
+            faults.append(f"{migration.name}: {error}")
+            continue
+        if old:
+            faults.append(
+                f"{migration.name} takes away what releases before {migration.contract} need, and {' and '.join(old)} "
+                f"{'run' if len(old) > 1 else 'runs'} now or would be gone back to: bring it in a later release, once that is over"
+            )
+    return faults
 
 
 def due(migrations: Sequence[Migration], applied: Mapping[str, Applied]) -> list[Due]:

@@ -29,6 +29,8 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.arxos.platform.plugins.module_utils import _migrations
+
 Run = Callable[[list[str], Mapping[str, str]], str]  # a command and its environment; its standard output. Raises ReleaseError
 
 MARKER = ".complete"
@@ -51,6 +53,7 @@ class Status:
     checksums: dict[str, str] = field(default_factory=dict)  # of the artifacts that they were installed from
     running: str = ""  # the release that the service runs, empty where it is not active
     stale: list[str] = field(default_factory=list)  # reasons to restart; empty: the service runs what it should
+    oldest: str = ""  # the oldest release that can do with the database as the migrations of the live one left it; empty where any can
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -108,6 +111,17 @@ def read_links(root: Path) -> Status:
     return Status(_link(root, "current"), _link(root, "leaving"), _link(root, "previous"), complete, checksums)
 
 
+def _oldest(root: Path, version: str) -> str:
+    """By what the migrations of a release say, SQL or alembic's. Raises ReleaseError."""
+    folder = root / "releases" / version / "migrations"
+    if not version or not folder.is_dir():
+        return ""
+    try:
+        return _migrations.oldest(path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.suffix in (".sql", ".py"))
+    except (_migrations.MigrationError, UnicodeError) as error:
+        raise ReleaseError(f"{folder}: {error}") from error
+
+
 def read_service(root: Path, status: Status, unit: str, config_files: list[str], run: Run) -> Status:
     """Adds what the service does. A process began with what the link and its files were when it started, so whatever is newer it has not seen."""
     shown = run(["systemctl", "show", unit, "-p", "ActiveState,UnitFileState,NeedDaemonReload,ExecMainStartTimestampMonotonic"], {})
@@ -119,6 +133,7 @@ def read_service(root: Path, status: Status, unit: str, config_files: list[str],
         newer = [path for path in (str(root / "current"), *config_files) if os.path.lexists(path) and os.lstat(path).st_ctime > started]
         status.running = status.leaving if str(root / "current") in newer else status.current
         status.stale += [f"{unit} was started before {path} was written" for path in newer]
+    status.oldest = _oldest(root, status.current)
     if values.get("UnitFileState") != "enabled":
         status.stale.append(f"{unit} is not enabled")
     if values.get("NeedDaemonReload") == "yes":

@@ -32,9 +32,12 @@ def screen(looks: Sequence[Look], now: float) -> dict[str, list[str]]:
                 red.append(f"{look['host']}: {result['name']}: {'; '.join(result['problems'])}")
         if (look.get("member") or {}).get("journal"):
             red.append(f"{look['host']}: a rollback of the database was begun and is not finished: run it again")
+    doors = sorted({state for look in looks if "edge" in look["tiers"] for state in [_traffic(look)] if state})
+    if len(doors) > 1:
+        red.append(f"the front door is {' here and '.join(doors)} there: run playbooks/traffic.yml with what it shall be")
     lines = []
     for tier, tell in (
-        ("edge", _plain),
+        ("edge", _edge),
         ("app", _app),
         ("database", partial(_database, now)),
         ("cache", _cache),
@@ -83,6 +86,19 @@ def _mark(look: Look) -> str:
 
 def _plain(hosts: Sequence[Look]) -> list[str]:
     return [", ".join(map(_mark, hosts))]
+
+
+def _edge(hosts: Sequence[Look]) -> list[str]:
+    """How the front door is, where any host says so; each host for itself where they do not agree."""
+    said = {look["host"]: state for look in hosts for state in [_traffic(look)] if state}
+    states = sorted(set(said.values()))
+    line = states[0] if len(states) == 1 else ", ".join(f"{host} {state}" for host, state in said.items())
+    return [*_plain(hosts), *([f"traffic: {line}"] if said else [])]
+
+
+def _traffic(look: Look) -> str:
+    shown = re.compile(r'arxos_traffic_state\{state="(\w+)"\}')
+    return next((found.group(1) for name, value in _values(look).items() for found in [shown.fullmatch(name)] if found and value == 1), "")
 
 
 def _app(hosts: Sequence[Look]) -> list[str]:

@@ -85,6 +85,11 @@ stale:
   type: list
   elements: str
   sample: ["arxos-api.service was started before /opt/arxos/current was written"]
+oldest:
+  description: The oldest release that can do with the database as the live release's migrations left it, by what those say. Empty where any can.
+  returned: success
+  type: str
+  sample: 1.2.0
 """
 
 from collections.abc import Mapping

@@ -18,6 +18,8 @@ description:
   - Each waits O(lock_timeout) for a lock and no longer, since everybody else waits behind it; then it is tried again, after a pause. The same is done
     when the connection is lost, so that a change of leader on the way ends well.
   - Refused before anything is run are a migration that was changed after it had been applied, and one that comes before another that was.
+  - A migration with a line C(-- arxos:) C(contract 1.2.0) (C(#) in a revision of alembic) takes away what releases before 1.2.0 need. It is refused in
+    release 1.2.0 itself, and while one of O(needed_releases) is older.
   - One run is at work at a time; another waits for it.
 author: The arxos.platform maintainers (@arxos)
 attributes:
@@ -43,6 +45,11 @@ options:
     description: The release that brings them, which is noted with each.
     type: str
     required: true
+  needed_releases:
+    description: Releases that run now or that a rollback goes to, which have to do with what the migrations leave.
+    type: list
+    elements: str
+    default: []
   python:
     description: Interpreter of the release's virtual environment, for revisions of alembic.
     type: path
@@ -93,6 +100,7 @@ due:
     name: {description: The migration., returned: always, type: str, sample: 0001_add_colour.sql}
     sql: {description: Its statements., returned: always, type: str, sample: "ALTER TABLE doors ADD COLUMN colour text;"}
     transactional: {description: Whether they are run in one transaction., returned: always, type: bool, sample: true}
+    contract: {description: "The release that it names where it contracts, else empty.", returned: always, type: str, sample: 1.2.0}
 postgresql:
   description: Major version of the server.
   returned: when there are migrations
@@ -120,6 +128,7 @@ def main() -> None:
             "login_db": {"type": "str", "required": True},
             "directory": {"type": "path", "required": True},
             "release": {"type": "str", "required": True},
+            "needed_releases": {"type": "list", "elements": "str", "default": []},
             "python": {"type": "path"},
             "python_user": {"type": "str"},
             "lock_timeout": {"type": "float", "default": 3},
@@ -148,6 +157,8 @@ def main() -> None:
         database = Database(open_session, given["lock_timeout"], given["lock_tries"])
         try:
             due = _migrations.due(migrations, database.applied())
+            if faults := _migrations.contract_faults(due, given["release"], given["needed_releases"]):
+                raise MigrationError("\n".join(faults))
             answer = {"due": [_shown(entry) for entry in due], "postgresql": database.version}
             if due and not module.check_mode:
                 database.run(migrations, given["release"], done)
@@ -166,7 +177,12 @@ def main() -> None:
 
 def _shown(entry: _migrations.Due) -> dict[str, Any]:
     steps = entry.migration.steps
-    return {"name": entry.migration.name, "sql": entry.migration.sql, "transactional": all(step.transactional for step in steps)}
+    return {
+        "name": entry.migration.name,
+        "sql": entry.migration.sql,
+        "transactional": all(step.transactional for step in steps),
+        "contract": entry.migration.contract,
+    }
 
 
 def _read(folder: Path, python: str | None, user: str | None) -> list[Migration]:

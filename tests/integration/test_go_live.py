@@ -144,7 +144,7 @@ def test_a_run_shows_no_secret_and_says_where_the_platform_is(lab: Lab) -> None:
     assert [name for name, value in secrets.items() if max(str(value).splitlines(), key=len) in everything] == []
     plays = [event["event_data"]["name"] for event in played.events if event["event"] == "playbook_on_play_start"]
     stages = [play for play in plays if play.startswith("(")]  # the seal at the end of a run is none
-    assert [stage.split(")")[0] for stage in dict.fromkeys(stage.split(" |")[0] for stage in stages)] == [f"({n}/8" for n in range(1, 9)]
+    assert [stage.split(")")[0] for stage in dict.fromkeys(stage.split(" |")[0] for stage in stages)] == [f"({n}/9" for n in range(1, 10)]
 
 
 @pytest.fixture

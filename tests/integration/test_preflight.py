@@ -58,7 +58,7 @@ class Run:
         """One message, nothing thrown, nothing changed, nothing run after it."""
         assert self.rc == 2, self.text
         assert self.changed == 0, self.text
-        assert self.plays == ["(1/8) Preflight | Refuse bad input before any host is touched"], self.plays
+        assert self.plays == ["(1/9) Preflight | Refuse bad input before any host is touched"], self.plays
         assert "Traceback" not in self.text, self.text
         assert len(re.findall(r"^\s+msg: .*$", self.text, re.MULTILINE)) == 1, self.text
 

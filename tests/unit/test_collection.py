@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
-STAGES = ["preflight", "hosts", "storage", "database", "cache", "release", "edge", "prove"]
+STAGES = ["preflight", "hosts", "storage", "database", "cache", "release", "edge", "prove", "open"]
 
 
 def read(path: Path) -> Any:
@@ -117,7 +117,7 @@ def test_scenarios_know_their_playbooks() -> None:
     scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
     assert scenarios == ["application", "cache", "database", "edge", "hosts", "storage", "vm"]
     for scenario in scenarios:
-        count, stage = read(ROOT / "molecule" / scenario / "converge.yml")
+        count, stage, *_more = read(ROOT / "molecule" / scenario / "converge.yml")
         assert count["ansible.builtin.import_playbook"] == "../shared/count.yml"
         assert (ROOT / "molecule" / scenario / stage["ansible.builtin.import_playbook"]).is_file()
         assert (ROOT / "molecule" / scenario / "group_vars/all/topology.yml").is_file()
