@@ -40,6 +40,8 @@ NUMBERS = {"interval_minutes": 30, "timeout_seconds": 15, "wait_seconds": 20}
 GO_LIVE = ("at", "downtime", "news", "support", "training")
 KEYS = ("channels", "audiences", "go_live", "escalation", "kinds", "playbooks", "templates", *NUMBERS)
 PLAYBOOKS = ("go_live", "deploy", "rollback*")
+# Stages that a run may be refused in before it touched anything: nobody is told that it begins until they are over.
+REFUSING = ("Preflight", "Plan")
 # Its one stage tells what is planned, and is no run of it.
 PLANNING = "announce"
 TITLES = {"go_live": "Go-live", "deploy": "Release", PLANNING: "Go-live", "rollback": "Full rollback"}
@@ -257,6 +259,7 @@ class Announcer:
         self.failures: dict[str, str] = {}
         self.issues: list[str] = []
         self.escalated: set[tuple[Stage | None, tuple[str, ...]]] = set()
+        self.held: list[Message] = []
         self.over = False
 
     @property
@@ -270,8 +273,9 @@ class Announcer:
         if stage is None or stage == self.stage or self.over:
             return []
         first, self.stage = self.stage is None, stage
-        messages = self._messages("before") if first else []
-        return messages if self.planning else [*messages, *self._messages("stage")]
+        messages = [*self.held, *(self._messages("before") if first else []), *([] if self.planning else self._messages("stage"))]
+        self.held = messages if first and stage.title in REFUSING else []
+        return [] if self.held else messages
 
     def changes(self, host: str) -> None:
         """A task changed something on a host."""
@@ -279,7 +283,7 @@ class Announcer:
 
     def progress(self) -> list[Message]:
         """The interval is over."""
-        return [] if self.stage is None or self.over or self.planning else self._messages("progress")
+        return [] if self.stage is None or self.over or self.planning or self.held else self._messages("progress")
 
     def failed(self, host: str, task: str, message: str, handled: bool = False) -> list[Message]:
         """A task failed on a host. handled: the play has a rescue for it, so that it is an issue and may still end well."""
@@ -301,6 +305,9 @@ class Announcer:
             messages = self._escalate(last)
         self.failures = lost
         self.over = True
+        if self.held and (lost or broken_off):
+            return messages  # refused: what nobody heard the beginning of has no end
+        messages = [*self.held, *messages]
         result = "broken off" if broken_off else "failed" if lost else "done"
         return [
             *messages,
@@ -311,6 +318,8 @@ class Announcer:
         """Kinds of a failure, for the escalation table."""
         title = self.stage.title if self.stage else ""
         found = [kind for kind, form in self.settings.kinds.items() if form.search(f"{self.playbook} | {title} | {text}")]
+        if self.held:
+            found = [kind for kind in found if kind != "critical"]  # a refusal is none
         return tuple(found if set(found) - {"critical"} else ["technical", *found])
 
     def _escalate(self, text: str) -> list[Message]:

@@ -11,7 +11,7 @@ short_description: Judge the whole inventory and its hosts at once, before anyth
 version_added: "0.1.0"
 description:
   - Runs on the controller. It renders, for each host, every input of every role that the host gets and judges it against the argument
-    specification of that role; it judges tiers, addresses, systems, sizes, secrets, certificates and release artifacts.
+    specification of that role; it judges tiers, addresses, systems, sizes, secrets, certificates, release artifacts and C(arxos_announcements).
   - It fails with one message that holds all faults, a line each, with the host or group, the variable and what to write instead. Values of
     secrets are never part of it.
   - Run it once a play, after M(arxos.platform.preflight_facts) registered on each host as C(__preflight_facts). Role C(preflight) does so.

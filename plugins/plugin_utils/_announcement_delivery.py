@@ -76,7 +76,8 @@ class ProcessTransport:
             "level": message.level,
             "facts": message.facts,
         }
-        assert self.process and self.process.stdin and self.process.stdout
+        if self.process is None or self.process.stdin is None or self.process.stdout is None:
+            return "the sender did not start"
         try:
             self.process.stdin.write(json.dumps(job).encode() + b"\n")
             line = _read_line(self.process.stdout.fileno(), time.monotonic() + limit)

@@ -47,6 +47,13 @@ STAGES = """
         msg: changed
       changed_when: inventory_hostname == 'app1'
 
+    - name: Judge
+      ansible.builtin.fail:
+        msg: 3 faults were found
+      when: refused is defined
+      run_once: true
+      any_errors_fatal: true
+
 - name: (2/3) Database | First half
   hosts: all
   gather_facts: false
@@ -300,6 +307,13 @@ def test_a_failure_goes_by_the_escalation_table(run: Run, hook: Hook, task: str,
     assert any("app1: " + task + ": no quorum" in each["message"] for each in hook.got if each["event"] == "failure")
 
 
+def test_a_run_that_is_refused_is_told_to_who_can_mend_it_alone(run: Run, hook: Hook) -> None:
+    run.all_of(hook.server_port, free_port())
+    assert run.play("go_live", "-e", "refused=true") == 2
+    assert hook.events("development") == ["failure 1"] and len(hook.got) == 1
+    assert "app1: Judge: 3 faults were found" in hook.got[0]["message"]
+
+
 def test_a_failed_rollback_is_critical(run: Run, hook: Hook) -> None:
     run.all_of(hook.server_port, free_port())
     assert run.play("rollback_database", "-e", "failing='Start the daemon'") == 2
@@ -339,10 +353,10 @@ def test_a_slow_channel_slows_neither_the_run_nor_other_channels(run: Run, hook:
     plain = run.seconds
     assert hook.got == [] and box.got == []
 
-    hook.takes = 30
-    run.data |= {"timeout_seconds": 1, "wait_seconds": 2}
+    hook.takes = 120
+    run.data |= {"timeout_seconds": 2, "wait_seconds": 10}
     assert run.play() == 0
-    assert run.seconds < 2 * plain + 12, f"{run.seconds:.1f} s, and {plain:.1f} s without"  # one message alone would take 30
+    assert run.seconds < 2 * plain + 30, f"{run.seconds:.1f} s, and {plain:.1f} s without"  # one message alone would take 120
     assert box.subjects("ops@example.org")[-1].startswith("done in")
     assert "hook failed 16 times (not sent before the run ended" in run.text or "timed out" in run.text
 

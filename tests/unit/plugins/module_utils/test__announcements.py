@@ -239,6 +239,28 @@ def test_a_run_that_is_broken_off_is_a_failure(clock: Clock) -> None:
     assert told(last)[0] == ("failure", "development", "chat") and last[-1].facts["result"] == "broken off"
 
 
+@pytest.mark.parametrize(("playbook", "stage"), [("go_live", "(1/8) Preflight | Look"), ("rollback_database", "(1/6) Plan | The way back")])
+def test_nobody_hears_of_a_run_that_is_refused_but_who_can_mend_it(clock: Clock, playbook: str, stage: str) -> None:
+    run = announcer(clock, playbook)
+    assert run.play(stage) == [] and run.progress() == []
+    assert told(run.failed("app1", "Judge", "3 faults")) == [("failure", "development", "chat")]
+    assert run.ended(["app1"]) == []
+
+
+def test_what_was_held_back_is_told_once_nothing_is_refused(clock: Clock) -> None:
+    run = announcer(clock)
+    assert run.play("(1/8) Preflight | Look") == []
+    messages = run.play("(2/8) Hosts")
+    assert [message.event for message in messages] == ["before"] * 5 + ["stage"] * 6
+    assert [message.facts["stage"]["number"] for message in messages] == [1] * 8 + [2] * 3
+    run = announcer(clock)
+    run.play("(1/8) Preflight | Look")
+    assert [message.event for message in run.ended([])] == ["before"] * 5 + ["stage"] * 3 + ["after"] * 6
+    run = announcer(clock)
+    run.play("(1/8) Preflight | Look")
+    assert {message.event for message in run.ended([], broken_off=True)} == {"failure"}
+
+
 def test_a_plan_is_told_once(clock: Clock) -> None:
     run = announcer(clock, "announce")
     messages = run.play("(1/1) Announce | What is planned")
