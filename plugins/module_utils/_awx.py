@@ -153,7 +153,10 @@ def faults(templates: Sequence[Data], workflows: Sequence[Data], schedules: Sequ
         found += [f"{name}: there is no team {team}" for team in entry.get("teams", []) if team not in known_teams]
         found += [f"{name}: AWX cannot ask for {prompt}" for prompt in entry.get("ask", []) if prompt not in PROMPTS]
         found += [f"{name}: {fault}" for fault in _survey_faults(entry.get("survey") or [])]
+    titles = {title(name) for name in by_playbook}
     for flow in workflows:
+        if flow["name"] in titles:  # whoever looks for one would find two
+            found.append(f"workflow {flow['name']}: has the name of a job template")
         found += [f"workflow {flow['name']}: {fault}" for fault in _workflow_faults(flow, by_playbook, known_teams)]
     for schedule in schedules:
         where = f"schedule {schedule['name']}"

@@ -34,7 +34,7 @@ FEW: dict[str, Any] = {
     "awx_job_templates": [entry for entry in TEMPLATES if entry["playbook"] in ("status", "load_window")],
     "awx_workflows": [
         {
-            "name": "go live",
+            "name": "look, then ask",
             "approvers": ["approver"],
             "nodes": [
                 {"node": "look", "playbook": "status", "success": ["approval"]},
@@ -80,7 +80,7 @@ class Place:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
             check=False,
         )
         run = Run(done)
@@ -177,9 +177,9 @@ def test_who_may_what(place: Place) -> None:
     assert awx.granted("production: operator", "job_templates", "production: deploy", "execute")
     assert not awx.granted("production: operator", "job_templates", "production: rollback database", "execute")
     assert awx.granted("production: approver", "job_templates", "production: rollback database", "execute")
-    assert awx.granted("production: operator", "workflow_job_templates", "production: go live", "execute")
-    assert awx.granted("production: approver", "workflow_job_templates", "production: go live", "approval")
-    assert not awx.granted("production: operator", "workflow_job_templates", "production: go live", "approval")
+    assert awx.granted("production: operator", "workflow_job_templates", "production: go live with approval", "execute")
+    assert awx.granted("production: approver", "workflow_job_templates", "production: go live with approval", "approval")
+    assert not awx.granted("production: operator", "workflow_job_templates", "production: go live with approval", "approval")
     assert awx.granted("production: auditor", "organizations", "Arxos", "auditor")
     roles = awx.named("teams")["production: operator"]["summary_fields"]["object_roles"]
     assert awx.related["roles", roles["member_role"]["id"], "users"] == [awx.named("users")["jane"]["id"]]
