@@ -153,3 +153,16 @@ def test_the_host_that_collects_logs_is_shown_with_its_archive() -> None:
     figures = {"arxos_audit_archive_last_success_timestamp_seconds": NOW - 600, "arxos_audit_verify_last_success_timestamp_seconds": 0}
     screen = subject.screen([look("m1", "monitoring", probe("metrics", "archive", {"values": figures, "now": NOW}))], NOW)
     assert screen["lines"] == ["logs      m1 ok", "timers    audit_archive 10 min ago, audit_verify never"]
+
+
+def door(host: str, state: str) -> dict[str, Any]:
+    values = {f'arxos_traffic_state{{state="{each}"}}': float(each == state) for each in ("closed", "preview", "open")}
+    return look(host, "edge", probe("metrics", "traffic", {"values": values, "now": NOW}))
+
+
+def test_how_the_front_door_is() -> None:
+    assert "          traffic: closed" in subject.screen([door("edge1", "closed"), door("edge2", "closed")], NOW)["lines"]
+    screen = subject.screen([door("edge1", "open"), door("edge2", "closed")], NOW)
+    assert "          traffic: edge1 open, edge2 closed" in screen["lines"]
+    assert screen["red"] == ["the front door is closed here and open there: run playbooks/traffic.yml with what it shall be"]
+    assert not [line for line in subject.screen([look("edge1", "edge", probe("systemd", "nginx", {}))], NOW)["lines"] if "traffic" in line]
