@@ -40,7 +40,7 @@ def known(edge: str) -> bool:
 def let_in() -> dict[str, bool]:
     """What lets the new host in, by host."""
     found = {host: NEW in run(host, "nft list ruleset") for host in [*hosts("database"), *hosts("cache"), *hosts("storage")]}
-    return found | {f"{host} pg_hba": NEW in run(host, "cat /var/lib/postgresql/*/main/pg_hba.conf") for host in hosts("database")}
+    return found | {f"{host} pg_hba": NEW in run(host, "cat /etc/patroni/config.yml") for host in hosts("database")}
 
 
 @pytest.mark.parametrize("number", [2, 11])

@@ -42,7 +42,7 @@ def ask(clients: Clients, path: str, accept: str = "*/*") -> requests.Response:
 def from_elsewhere(path: str) -> int:
     """What a host gets that is none of the administrators'."""
     at = f"--resolve {DOMAIN}:443:{ADDRESS} https://{DOMAIN}{path}"
-    return int(run("storage1", f"curl -s -o /dev/null -w '%{{http_code}}' --cacert /etc/ssl/arxos/ca.crt {at}"))
+    return int(run(EDGES[0], f"curl -s -o /dev/null -w '%{{http_code}}' --cacert /etc/ssl/arxos/ca.crt {at}"))
 
 
 def test_users_are_told_that_it_is_closed_and_no_connection_breaks(clients: Clients, figure: Figure) -> None:

@@ -89,7 +89,7 @@ def play(playbook: str, *arguments: str, inventories: tuple[str, ...] = (), alon
 
 @contextlib.contextmanager
 def under_way(log: Path, playbook: str, *arguments: str) -> Iterator[Callable[[str], None]]:
-    """A playbook that runs while the block does something to it; it waits for a text in what it says. What it came to is in the log, its code in the last line."""
+    """A playbook that runs while the block does something to it, and waits for a text in what it says. The log has all of that, its last line the code."""
     with log.open("w") as out:
         process = subprocess.Popen(command(playbook, *arguments), cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
 
