@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -29,7 +28,7 @@ class ActionModule(ActionBase):
             },
         )
         names: list[str] = arguments["name"]
-        asked = self._low_level_execute_command(f"{_units.QUERY} {shlex.join(names)}") if names else {"stdout": ""}
+        asked = self._low_level_execute_command(_units.query(names)) if names else {"stdout": ""}
         state = _units.judge(names, str(asked.get("stdout", "")))
         reload = bool(names) and (state.reload or arguments["daemon_reload"])
         result.update(changed=False, started=[])

@@ -14,7 +14,7 @@ short_description: Announces a run by email, chat, pager and webhook
 description:
   - Tells audiences of a run before it begins, at every stage, at an interval while it goes on, when it fails, and after it with figures. Who is told what,
     and by which channel, is C(arxos_announcements) in the inventory (C(docs/announcements.md)).
-  - Only plays whose names begin like "(4/8) Database", and only of the playbooks that C(arxos_announcements.playbooks) names, C(go_live), C(deploy) and
+  - Only plays whose names begin like "(4/9) Database", and only of the playbooks that C(arxos_announcements.playbooks) names, C(go_live), C(deploy) and
     C(rollback*) by default. C(announce.yml) tells what is planned. Check mode announces nothing, nor does a run with C(arxos_announce) false.
   - Messages are sent beside the run by a process for each channel with a time limit, in their order. A channel that is dead or slow neither stops the run nor
     slows it; at the end at most C(arxos_announcements.wait_seconds) are waited for what is still to be sent, and which channel failed, why and how often

@@ -12,7 +12,7 @@ author: The arxos.platform maintainers (@arxos)
 version_added: 0.1.0
 short_description: Writes the record of a run, shows its progress, and sums it up
 description:
-  - Plays whose names begin like "(4/8) Database" make up a stage. When a stage begins, its number, name and the time so far are shown beside those of
+  - Plays whose names begin like "(4/9) Database" make up a stage. When a stage begins, its number, name and the time so far are shown beside those of
     the last run of the same playbook, and where a stage takes long, how many hosts are done with the task.
   - The record is JSON lines in C(<path>/<id>/record.jsonl), written as the run goes; a run without its last line is INCOMPLETE. Results that C(no_log)
     hides are never looked at. Where the folder cannot be written, this is said once, and the run goes on.
@@ -26,7 +26,7 @@ requirements:
 options:
   path:
     description: Folder of the records on the controller. Empty means C(.ansible/runs) beside C(ansible.cfg).
-    type: path
+    type: str
     default: ""
     env:
       - name: ARXOS_RUNS
@@ -118,7 +118,7 @@ class CallbackModule(CallbackBase):
         self.playbook = os.path.basename(playbook._file_name)
         os.environ[_controller.RUN_ID] = _run_record.new_id(time.time(), _controller.salt(_controller.process()))
         if self.get_option("path"):
-            os.environ[_controller.RUNS] = self.get_option("path")
+            os.environ[_controller.RUNS] = os.path.expanduser(self.get_option("path"))
         os.environ[_controller.RUNS] = str(_controller.runs())
 
     def _begin(self, play: Any) -> Run:

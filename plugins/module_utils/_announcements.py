@@ -92,7 +92,7 @@ class Message:
 
 
 def stage_of(play: str) -> Stage | None:
-    """The stage that a play belongs to: C(stage_of("(4/8) Database | Patroni")) is C(Stage(4, 8, "Database"))."""
+    """The stage that a play belongs to: C(stage_of("(4/9) Database | Patroni")) is C(Stage(4, 8, "Database"))."""
     match = STAGE.match(play)
     return Stage(int(match.group(1)), int(match.group(2)), match.group(3)) if match else None
 

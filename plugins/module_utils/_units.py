@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-# The first asks all that systemd has loaded: a service of a timer, or what another role left when it was killed, is stale too.
-QUERY = "systemctl show '*' --property=NeedDaemonReload | sort -u; systemctl show --property=UnitFileState,ActiveState --"
 RUNNING = ("active", "reloading")
 
 
@@ -21,13 +21,28 @@ class State:
     reload: bool = False
 
 
+def query(names: Sequence[str]) -> str:
+    """The command for the host's shell. All that systemd has loaded is asked whether its files are stale, since a service of a timer may be, or
+    what a run that was killed left. A drop-in in a folder that is new makes no unit stale for systemd, so those on disk are listed too."""
+    folders = [
+        f"/etc/systemd/system/{shlex.quote(each)}.d" for name in names for each in dict.fromkeys((name, re.sub("@[^.]+", "@", name)))
+    ]
+    listed = " ".join(f"{folder}/*.conf" for folder in folders)
+    shown = f"systemctl show --property=UnitFileState,ActiveState,DropInPaths -- {shlex.join(names)}"
+    return f"systemctl show '*' --property=NeedDaemonReload | sort -u; ls -1 {listed} 2>/dev/null; echo; {shown}"
+
+
 def judge(names: Sequence[str], answer: str) -> State:
-    """Reads the answer to C(QUERY): whether any unit is stale, then a block a unit in the order of C(names), with an empty line between.
-    A unit without a block wants something done."""
+    """Reads the answer to C(query): whether any unit is stale, drop-ins on disk, then a block a unit in the order of C(names), with an empty line
+    between. A unit without a block wants something done."""
     lines = [line.strip() for line in answer.splitlines()]
-    state = State(reload="NeedDaemonReload=yes" in lines)
-    shown = "\n".join(line for line in lines if not line.startswith("NeedDaemonReload=")).strip()
-    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
+    told = [line for line in lines if line.startswith(("NeedDaemonReload=", "/"))]
+    blocks = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in "\n".join(line for line in lines if line not in told).strip().split("\n\n")
+    ]
+    read = {path for block in blocks for path in block.get("DropInPaths", "").split()}
+    state = State(reload=any(line not in read and line != "NeedDaemonReload=no" for line in told))
     for index, name in enumerate(names):
         block = blocks[index] if index < len(blocks) else {}
         if block.get("UnitFileState") != "enabled" or block.get("ActiveState") not in RUNNING:

@@ -81,6 +81,15 @@ def test_a_killed_go_live_leaves_something_to_go_on_from(lab: Lab, task: str, tm
     assert play_and_kill(lab, task, log), f"the run ended before {task!r} began:\n{log.read_text(errors='replace')[-3000:]}"
 
 
+@pytest.mark.slow
+def test_a_go_live_that_ends_before_it_opened_leaves_the_front_door_closed(lab: Lab, api: Api, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert play_and_kill(lab, "prove : ", log), log.read_text(errors="replace")[-3000:]
+    answer = api.get("/api/v1/symbols", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "120") and "Closed for maintenance" in answer.text
+    assert healthy(api), "probes get no answer"
+
+
 def test_check_mode_says_what_a_half_made_platform_lacks(lab: Lab) -> None:
     played = lab.play("go_live.yml", "--check --diff")
     assert played.rc == 0, played.stdout[-3000:]
@@ -96,6 +105,7 @@ def test_the_front_door_is_healthy(api: Api) -> None:
     answer = api.get("/health/")
     assert answer.status_code == 200, answer.text
     body = answer.json()
+    assert api.get("/").status_code == 200, "it was not opened"
     assert body["status"] == "healthy"
     assert set(body["checks"]) == {"database", "cache", "file_storage", "security_services", "export_services"}
     assert {check["status"] for check in body["checks"].values()} == {"healthy"}

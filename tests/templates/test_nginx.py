@@ -4,11 +4,19 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
 import re
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.template import trust_as_template
+
+from .conftest import templar_of
 
 Render = Callable[..., str]
 
@@ -20,7 +28,7 @@ JUDGED = {
     "nginx_upload_socket": "/run/upload.sock",
     "nginx_upload_paths": ["/api/v1/svg/upload"],
 }
-INCLUDED = ("log", "tls", "limits", "headers", "upstream", "front")
+INCLUDED = ("log", "tls", "limits", "traffic", "headers", "upstream", "front")
 ALL = [
     "nginx.conf.j2",
     *(f"arxos/{name}.conf.j2" for name in (*INCLUDED, "proxy", "limited", "waf", "upload", "bodyless", "judge", "client", "application")),
@@ -121,7 +129,7 @@ def test_open_files_follow_the_connections(render: Render) -> None:
     assert "LimitNOFILE=4000\n" in render("nginx", "nginx.service.conf.j2", **INPUTS, nginx_worker_connections=1000)
 
 
-@pytest.mark.parametrize("name", ["nginx-reload", "nginx-drain", "nginx-serves", "nginx-load-window"])
+@pytest.mark.parametrize("name", ["nginx-reload", "nginx-drain", "nginx-serves", "nginx-load-window", "nginx-traffic"])
 def test_scripts_open_with_their_interpreter(render: Render, name: str) -> None:
     assert render("nginx", f"{name}.j2", **INPUTS).startswith("#!/bin/sh\n#\n# Ansible managed\n")
 
@@ -174,3 +182,113 @@ def test_the_status_page_is_files_and_asks_nobody(render: Render) -> None:
     assert "try_files /status/now.html /status/index.html =404;" in statements(text)
     assert statements(render("nginx", "arxos/status.conf.j2", **INPUTS)) == []
     assert "include arxos/status.conf;" in statements(render("nginx", "arxos/front.conf.j2", "debian-12", **INPUTS))
+
+
+def test_every_way_in_is_shut_where_the_front_door_is_closed_but_health(render: Render) -> None:
+    assert statements(render("nginx", "arxos/limited.conf.j2", **INPUTS))[:3] == ["if ($shut_out) {", "return 503;", "}"]
+    assert "include arxos/limited.conf;" in statements(render("nginx", "arxos/proxy.conf.j2", **JUDGED))
+    text = render("nginx", "arxos/traffic.conf.j2", **INPUTS, nginx_preview_networks=["192.0.2.0/24"])
+    assert "192.0.2.0/24 1;" in statements(text) and "include /var/lib/nginx-traffic/*.map;" in statements(text)
+    rules = [re.compile(rule) for rule in re.findall(r'"~([^"]*)" 1;', text[text.index("$shut_out {") : text.index("# Of an answer")])]
+
+    def shut(state: str, named: int, path: str) -> bool:
+        return any(rule.search(f"{state} {named} {path}") for rule in rules)
+
+    for path in ("/", "/api/v1/symbols", "/healthy", "/x/health/"):
+        assert [shut(state, 0, path) for state in ("new", "closed", "preview", "open")] == [True, True, True, False]
+        assert [shut(state, 1, path) for state in ("new", "closed", "preview", "open")] == [True, True, False, False]
+    for path in ("/health/", "/health", "/health/ready"):
+        assert not any(shut(state, 0, path) for state in ("new", "closed", "preview", "open"))
+
+
+def test_the_page_brings_its_style_and_the_policy_names_it(render: Render) -> None:
+    page = render("nginx", "arxos/closed.html.j2", **INPUTS, nginx_closed_message='<b>"Soon" & $more</b>')
+    style = page[page.index("<style>") + 7 : page.index("</style>")]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = statements(render("nginx", "arxos/traffic.conf.j2", **INPUTS))
+    assert f"1 \"default-src 'self'; style-src 'sha256-{digest}'\";" in policy
+    assert page.startswith("<!DOCTYPE html>\n") and "&lt;b&gt;" in page and not re.search(r"(?:src|href)=", page)
+    front = statements(render("nginx", "arxos/front.conf.j2", "debian-12", **INPUTS, nginx_closed_message='<b>"Soon" \\& $more</b>'))
+    assert 'closed "<b>Soon & more</b>";' in front and "closed 120;" in front
+
+
+class Door:
+    """nginx-traffic on a host below a folder, with a systemd that notes what it is told and may refuse it."""
+
+    def __init__(self, folder: Path, script: str) -> None:
+        self.folder = folder
+        for name in ("/var/lib/nginx-traffic", "/run/nginx-traffic", "/var/lib/prometheus"):
+            script = script.replace(name, f"{folder}{name}")
+        for name, text in (
+            ("nginx-traffic", script),
+            ("bin/systemctl", f'#!/bin/sh\necho "$*" >>{folder}/told\ntest ! -e {folder}/refuses\n'),
+        ):
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+            path.chmod(0o755)
+        (folder / "run").mkdir()
+
+    def __call__(self, *words: str) -> tuple[int, str]:
+        environment = {**os.environ, "PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
+        done = subprocess.run(
+            [str(self.folder / "nginx-traffic"), *words], env=environment, capture_output=True, text=True, timeout=30, check=False
+        )
+        return done.returncode, done.stdout.strip()
+
+    @property
+    def reloads(self) -> int:
+        told = self.folder / "told"
+        return len(told.read_text().splitlines()) if told.exists() else 0
+
+    @property
+    def kept(self) -> str:
+        path = self.folder / "var/lib/nginx-traffic/traffic.map"
+        return path.read_text().strip() if path.exists() else ""
+
+
+def test_the_front_door_is_closed_and_opened_and_keeps_it(render: Render, tmp_path: Path) -> None:
+    door = Door(tmp_path, render("nginx", "nginx-traffic.j2", **INPUTS))
+    assert door("status") == (0, "open") and door("ajar")[0] == 2 and door()[0] == 2
+    assert door("--check", "closed") == (0, "changed closed") and door.kept == "" and door.reloads == 0
+    assert door("closed") == (0, "changed closed") and door.kept == "edge closed;" and door.reloads == 1
+    assert door("closed") == (0, "same closed") and door.reloads == 1
+    assert 'arxos_traffic_state{state="closed"} 1' in (tmp_path / "var/lib/prometheus/node-exporter/arxos_traffic.prom").read_text()
+    # What was closed by somebody stays closed when a go-live opens what it has made.
+    assert door("--unless-set", "open") == (0, "same closed") and door("status") == (0, "closed")
+    assert door("--reload", "closed") == (0, "changed closed") and door.reloads == 2
+    # Killed before nginx was told, or booted since: it is told again.
+    (tmp_path / "run/nginx-traffic").unlink()
+    assert door("closed") == (0, "changed closed") and door.reloads == 3
+    # Refused: it goes on as it was, and the next start reads what it can read.
+    (tmp_path / "refuses").touch()
+    assert door("preview")[0] == 1 and door.kept == "edge closed;"
+    (tmp_path / "refuses").unlink()
+    assert door("preview") == (0, "changed preview") and door("open") == (0, "changed open") and door("status") == (0, "open")
+
+
+@pytest.mark.parametrize("kept", ["", "edge new;\n"])
+def test_a_go_live_opens_what_was_never_open_or_closed(render: Render, tmp_path: Path, kept: str) -> None:
+    door = Door(tmp_path, render("nginx", "nginx-traffic.j2", **INPUTS))
+    if kept:
+        (tmp_path / "var/lib/nginx-traffic").mkdir(parents=True)
+        (tmp_path / "var/lib/nginx-traffic/traffic.map").write_text(kept)
+    assert door("--unless-set", "open") == (0, "changed open")
+    assert door("--unless-set", "open") == (0, "same open") and door.reloads == 1
+
+
+@pytest.mark.parametrize(
+    ("others", "begins"), [([], "new"), (["edge new;"], "new"), (["edge closed;", ""], "new"), (["", "edge open;"], "open")]
+)
+def test_a_new_edge_begins_closed_but_beside_others_that_are_open(others: list[str], begins: str) -> None:
+    names = [f"edge{number}" for number in range(len(others))]
+    seen = {name: {"__nginx_traffic_was": {"stdout": said}} for name, said in zip(names, others, strict=True)}
+    templar = templar_of("nginx", **INPUTS, ansible_play_hosts=[*names, "edge9"], hostvars={**seen, "edge9": {}})
+    assert templar.template(trust_as_template("{{ __nginx_traffic_first.content }}")) == f"edge {begins};\n"
+
+
+def test_the_log_says_of_every_server_what_became_of_a_request(render: Render) -> None:
+    text = render("nginx", "arxos/log.conf.j2", **INPUTS)
+    for field in ('"upstream_status":"$upstream_status"', '"upstream_seconds":"$upstream_response_time"', '"upstreams":"$upstream_addr"'):
+        assert field in text
+    assert '"~^ 503$" closed;' in statements(text)

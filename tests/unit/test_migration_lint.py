@@ -10,17 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
 SQUAWK = Path(sys.executable).parent / "squawk"
 MIGRATIONS = sorted((ROOT / "tests/reference_app/migrations").glob("*/*.sql"))
 
 
-def lint(sql: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def lint(sql: str, *arguments: str, rules: str = "squawk.toml") -> subprocess.CompletedProcess[str]:
     words = [
         str(SQUAWK),
         "--config",
-        str(ROOT / "roles/arxos_api/files/squawk.toml"),
+        str(ROOT / "roles/arxos_api/files" / rules),
         "--reporter",
         "gcc",
         "--pg-version",
@@ -60,3 +61,27 @@ def test_a_file_that_knows_better_says_so() -> None:
         lint("-- squawk-ignore ban-drop-column\nALTER TABLE doors DROP COLUMN IF EXISTS colour;\n", "--assume-in-transaction").returncode
         == 0
     )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE doors DROP COLUMN IF EXISTS colour",
+        "DROP TABLE IF EXISTS doors",
+        "ALTER TABLE doors DROP CONSTRAINT IF EXISTS c",
+        "ALTER TABLE doors ALTER COLUMN colour DROP NOT NULL",
+    ],
+)
+def test_what_says_that_it_contracts_may_take_away(statement: str) -> None:
+    for rules, code in (("squawk.toml", 1), ("squawk-contract.toml", 0)):
+        answer = lint(statement + ";\n", "--assume-in-transaction", rules=rules)
+        assert answer.returncode == code, answer.stdout
+    assert lint("ALTER TABLE doors RENAME COLUMN a TO b;\n", "--assume-in-transaction", rules="squawk-contract.toml").returncode == 1
+
+
+def test_but_for_that_its_rules_are_the_same() -> None:
+    expands, contracts = (
+        tomllib.loads((ROOT / "roles/arxos_api/files" / name).read_text())["excluded_rules"]
+        for name in ("squawk.toml", "squawk-contract.toml")
+    )
+    assert contracts[: len(expands)] == expands and all(rule.startswith("ban-drop-") for rule in contracts[len(expands) :])

@@ -620,6 +620,33 @@ def test_reloads_under_50_new_connections_a_second_lose_no_request() -> None:
     assert len(results) == rate * seconds and set(results) == {"200"}
 
 
+def test_a_closed_front_door_says_so_and_health_answers(host: Any) -> None:
+    """On this host alone, whoever holds the address: the next converge finds it as it was."""
+
+    def ask(path: str, options: str = "") -> str:
+        there = f"--resolve {DOMAIN}:443:127.0.0.1 https://{DOMAIN}{path}"
+        return str(
+            host.check_output(
+                f"curl -sk -m 5 --noproxy '*' -o /tmp/answer -w '%{{http_code}} %header{{retry-after}} %{{content_type}}' {options} {there}"
+            )
+        )
+
+    assert host.check_output("nginx-traffic status") == "open" and ask("/").startswith("200")
+    try:
+        assert host.check_output("nginx-traffic closed") == "changed closed"
+        assert ask("/api/v1/symbols", "-X POST -d x=1") == "503 120 application/json"
+        assert "closed for maintenance" in json.loads(host.file("/tmp/answer").content_string)["detail"]
+        assert ask("/", "-H 'Accept: text/html,*/*;q=0.8'") == "503 120 text/html; charset=utf-8"
+        assert host.file("/tmp/answer").content_string.startswith("<!DOCTYPE html>")
+        assert ask("/health/").startswith("200") and ask("/health/%2e%2e/api/v1/symbols").startswith("503")
+        assert json.loads(host.check_output("tail -n 1 /var/log/nginx/access.log"))["refused_by"] == "closed"
+        assert host.run("nginx-serves").rc == 0, "it has to keep the address, to say that it is closed"
+    finally:
+        assert host.check_output("nginx-traffic open") == "changed open"
+        host.run("rm -f /tmp/answer")
+    assert ask("/").startswith("200") and host.check_output("nginx-traffic open") == "same open"
+
+
 def test_exactly_one_host_holds_the_address() -> None:
     assert len(holders()) == 1
 

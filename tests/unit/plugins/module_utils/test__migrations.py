@@ -59,7 +59,7 @@ def test_every_fault_of_a_folder_at_once() -> None:
         "0001_a.sql: 'BEGIN': transactions are made here; write -- arxos: no-transaction where there shall be none",
         "0001_a.sql: 'COMMIT': transactions are made here; write -- arxos: no-transaction where there shall be none",
         "0001_b.sql: 0001_a.sql has the same number",
-        "0001_b.sql: arxos: in-a-hurry is unknown, there is only no-transaction",
+        "0001_b.sql: arxos: in-a-hurry is unknown, there are no-transaction and contract",
         "0002_c.sql: it has no statement",
         "0003_d.sql: '\\\\connect other' is psql's, not SQL",
         "0003_d.sql: 'COPY doors FROM STDIN' is psql's, not SQL",
@@ -131,3 +131,46 @@ def test_history_is_not_rewritten() -> None:
 def test_the_index_that_a_statement_builds(statement: str, name: tuple[str | None, str] | None) -> None:
     found = subject.NEW_INDEX.match(statement)
     assert (found and (found.group(2), found.group(1))) == name
+
+
+DROP = "-- arxos: contract 1.2.0\nALTER TABLE doors DROP COLUMN colour;\n"
+
+
+def test_what_contracts_says_since_when_nobody_needs_it() -> None:
+    sql, expands = subject.parse_files({"0007_drop.sql": DROP, "0008_add.sql": ADD})
+    assert (sql.contract, expands.contract) == ("1.2.0", "")
+    revision = subject.parse_revision("alembic:a", "# arxos: contract 1.2.0\ndef upgrade(): ...\n", "BEGIN; SELECT 1; COMMIT;")
+    assert revision.contract == "1.2.0"
+    for line, fault in (("contract", "names no release"), ("contract soon", "'soon' is no version"), ("contracts 1.2.0", "is unknown")):
+        with pytest.raises(MigrationError, match=rf"0001_a\.sql: .*{fault}"):
+            subject.parse_files({"0001_a.sql": f"-- arxos: {line}\nSELECT 1;"})
+    with pytest.raises(MigrationError, match="alembic:a: .* names no release"):
+        subject.parse_revision("alembic:a", "# arxos: contract\n", "BEGIN; SELECT 1; COMMIT;")
+
+
+@pytest.mark.parametrize(
+    ("release", "needed", "faults"),
+    [
+        ("1.3.0", ["1.2.0", "1.2.1", "1.3.0", ""], []),
+        ("1.3.0", [], []),  # a new platform
+        ("1.10.0", ["1.9.0"], []),
+        ("1.2.0", ["1.2.0"], ["and 1.2.0 brings it: bring it in a release after 1.2.0"]),
+        ("1.3.0", ["1.2.0", "1.1.9"], ["and 1.1.9 runs now or would be gone back to: bring it in a later release, once that is over"]),
+        ("1.3.0", ["1.10.0", "1.2.0rc1", "1.0.0"], ["and 1.0.0 and 1.2.0rc1 run now or"]),
+        ("1.2.0", ["1.1.0"], ["bring it in a release after 1.2.0", "and 1.1.0 runs now"]),
+        ("1.3.0", ["stable"], ["'stable' is no version"]),
+    ],
+)
+def test_what_contracts_waits_until_nobody_needs_what_it_takes_away(release: str, needed: list[str], faults: list[str]) -> None:
+    wanted = subject.due(subject.parse_files({"0007_drop.sql": DROP, "0008_add.sql": ADD}), {})
+    found = subject.contract_faults(wanted, release, needed)
+    assert len(found) == len(faults) and all(
+        fault in line and "0007_drop.sql" in line for fault, line in zip(faults, found, strict=True)
+    ), found
+
+
+def test_the_oldest_release_that_can_do_with_all_of_them() -> None:
+    assert subject.oldest([ADD, DROP, "# arxos: contract 1.10.0\n", "-- arxos: contract 1.9.0\n"]) == "1.10.0"
+    assert subject.oldest([ADD]) == ""
+    with pytest.raises(MigrationError):
+        subject.oldest(["-- arxos: contract later\n"])

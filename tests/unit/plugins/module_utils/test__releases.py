@@ -331,3 +331,21 @@ def test_other_reasons(root: Path, run: rel.Run, reason: str) -> None:
 def test_a_bare_host_has_nothing(tmp_path: Path) -> None:
     status = look(tmp_path / "none", service(active="inactive", enabled=""))
     assert (status.current, status.running, status.releases, len(status.stale)) == ("", "", [], 2)
+
+
+def test_what_the_live_release_left_of_the_database_says_how_far_back_it_goes(root: Path) -> None:
+    unit = "ActiveState=active\nUnitFileState=enabled\nExecMainStartTimestampMonotonic=0\n"
+    rel.activate(root, "1.1.0")
+
+    def oldest() -> str:
+        return rel.read_service(root, rel.read_links(root), "u", [], lambda command, environment: unit).oldest
+
+    assert oldest() == ""
+    folder = root / "releases/1.1.0/migrations"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "0001_a.sql").write_text("-- arxos: contract 1.0.0\nSELECT 1;")
+    (folder / "versions/b.py").write_text("# arxos: contract 1.0.5\n")
+    assert oldest() == "1.0.5"
+    (folder / "0001_a.sql").write_text("-- arxos: contract\nSELECT 1;")
+    with pytest.raises(rel.ReleaseError, match="names no release"):
+        oldest()

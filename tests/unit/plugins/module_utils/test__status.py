@@ -178,3 +178,16 @@ def test_who_runs_and_what_ran_last() -> None:
     assert dead[0].endswith("last sign 60 s ago: it is dead, and the next run takes over")
     assert dead[1] == "last run  deploy.yml by jane: INCOMPLETE in 2/3 Switch, 0 s ago, 20261126T041500Z-0001"
     assert subject.screen([], NOW)["lines"] == []
+
+
+def door(host: str, state: str) -> dict[str, Any]:
+    values = {f'arxos_traffic_state{{state="{each}"}}': float(each == state) for each in ("closed", "preview", "open")}
+    return look(host, "edge", probe("metrics", "traffic", {"values": values, "now": NOW}))
+
+
+def test_how_the_front_door_is() -> None:
+    assert "          traffic: closed" in subject.screen([door("edge1", "closed"), door("edge2", "closed")], NOW)["lines"]
+    screen = subject.screen([door("edge1", "open"), door("edge2", "closed")], NOW)
+    assert "          traffic: edge1 open, edge2 closed" in screen["lines"]
+    assert screen["red"] == ["the front door is closed here and open there: run playbooks/traffic.yml with what it shall be"]
+    assert not [line for line in subject.screen([look("edge1", "edge", probe("systemd", "nginx", {}))], NOW)["lines"] if "traffic" in line]

@@ -9,12 +9,13 @@ import pytest
 from ansible_collections.arxos.platform.plugins.module_utils import _units
 
 
-def block(active: str = "active", enabled: str = "enabled") -> str:
-    return f"ActiveState={active}\nUnitFileState={enabled}\n"
+def block(active: str = "active", enabled: str = "enabled", dropins: str = "") -> str:
+    return f"ActiveState={active}\nDropInPaths={dropins}\nUnitFileState={enabled}\n"
 
 
-FRESH = "\nNeedDaemonReload=no\n"
-STALE = "\nNeedDaemonReload=no\nNeedDaemonReload=yes\n"
+FRESH = "\nNeedDaemonReload=no\n\n"
+STALE = "\nNeedDaemonReload=no\nNeedDaemonReload=yes\n\n"
+DROPIN = "/etc/systemd/system/a.service.d/arxos.conf"
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,9 @@ STALE = "\nNeedDaemonReload=no\nNeedDaemonReload=yes\n"
         (FRESH, [block(enabled="static"), block(enabled="")], ["a.service", "b.timer"], False),
         (STALE, [block(), block()], [], True),
         (STALE, [block("inactive"), block()], ["a.service"], True),
+        # A drop-in of which systemd does not know, since its folder is younger than what it has read.
+        (f"{FRESH[:-1]}{DROPIN}\n\n", [block(dropins="/etc/systemd/system/service.d/lab.conf"), block()], [], True),
+        (f"{FRESH[:-1]}{DROPIN}\n\n", [block(dropins=f"/etc/systemd/system/service.d/lab.conf {DROPIN}"), block()], [], False),
         (FRESH, [block()], ["b.timer"], False),
         ("", [], ["a.service", "b.timer"], False),
     ],
@@ -36,3 +40,10 @@ STALE = "\nNeedDaemonReload=no\nNeedDaemonReload=yes\n"
 def test_judge(first: str, blocks: list[str], wanting: list[str], reload: bool) -> None:
     for end in ("\n", "\r\n"):
         assert _units.judge(["a.service", "b.timer"], (first + "\n".join(blocks)).replace("\n", end)) == _units.State(wanting, reload)
+
+
+def test_the_drop_ins_of_an_instance_are_also_those_of_its_template() -> None:
+    command = _units.query(["redis-server@7000.service", "a b.timer"])
+    for folder in ("redis-server@7000.service.d", "redis-server@.service.d", "'a b.timer'.d"):
+        assert f"/etc/systemd/system/{folder}/*.conf" in command
+    assert command.endswith("-- redis-server@7000.service 'a b.timer'")

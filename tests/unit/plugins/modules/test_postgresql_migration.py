@@ -75,7 +75,7 @@ ADD = {"0001_add.sql": "ALTER TABLE doors ADD COLUMN colour text"}
 def test_what_is_due_is_run_and_told(run: Any) -> None:
     answer = run(ADD)
     assert answer["changed"] and answer["applied"] == [{"name": "0001_add.sql", "seconds": 0.1, "retries": 2}]
-    assert answer["due"] == [{"name": "0001_add.sql", "sql": ADD["0001_add.sql"] + ";\n", "transactional": True}]
+    assert answer["due"] == [{"name": "0001_add.sql", "sql": ADD["0001_add.sql"] + ";\n", "transactional": True, "contract": ""}]
     assert (answer["postgresql"], answer["diff"]["after"]) == (15, "0001_add.sql\n")
 
 
@@ -122,3 +122,11 @@ def test_a_database_that_is_not_there(run: Any) -> None:
 def test_wrong_parameters(run: Any) -> None:
     answer = run(ADD, lock_timeout=0, lock_tries=0)
     assert "lock_timeout is 0" in answer["msg"] and "lock_tries is 0" in answer["msg"]
+
+
+def test_what_takes_away_waits_for_those_that_need_it(run: Any) -> None:
+    drop = {"0001_drop.sql": "-- arxos: contract 1.0.5\nALTER TABLE doors DROP COLUMN colour;\n"}
+    answer = run(drop, needed_releases=["1.0.0", "1.0.5"])
+    assert answer["failed"] and "1.0.0 runs now" in answer["msg"] and answer["applied"] == []
+    answer = run(drop, needed_releases=["1.0.5"])
+    assert answer["changed"] and answer["due"][0]["contract"] == "1.0.5"
