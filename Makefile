@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup lab lab-destroy secrets release go-live check test lint format docs build bench clean
+.PHONY: help setup lab lab-destroy secrets release go-live check test lint format docs build execution-environment bench clean
 
 VERSION ?= 1.0.0
 # A second lab beside the first: LAB_NAME=arxos-x LAB_PREFIX=172.30.23 LAB_DEBIAN=13 make go-live
@@ -67,7 +67,11 @@ docs:  ## the inputs tables of the roles' READMEs, and the site of guide and ref
 
 build:  ## the collection's tarball, in dist/
 	@SETUP_LAB=no tests/tools/setup.sh
+	@rm -f dist/arxos-platform-*.tar.gz
 	@ansible-galaxy collection build --force --output-path dist
+
+execution-environment: setup  ## the image in which AWX runs the playbooks, on the lab's Debian 12: EE_IMAGE=name:tag EE_BASE_IMAGE=another
+	@tests/tools/execution_environment.sh
 
 bench: setup  ## tasks per host, wall and CPU seconds of a go-live, and where the time goes
 	@python tests/bench/run.py

@@ -205,6 +205,7 @@ def test_a_second_run_changes_nothing(place: Place) -> None:
     assert (run.rc, run.changed, place.awx.changes) == (0, 0, []), run.text[-4000:]
 
 
+@pytest.mark.slow
 def test_a_run_without_the_secrets_leaves_them_as_they_are(small: Place) -> None:
     run = small.run(environment={"CONTROLLER_OAUTH_TOKEN": "", "CONTROLLER_USERNAME": "admin", "CONTROLLER_PASSWORD": "pw"}, data=FEW)
     assert (run.rc, run.changed, small.awx.changes) == (0, 0, []), run.text[-4000:]
@@ -220,7 +221,9 @@ def test_check_mode_tells_of_a_change_and_makes_none(small: Place) -> None:
     assert "Check mode ends here" not in run.text
 
 
-@pytest.mark.parametrize("what", ["project", "survey", "workflow"])
+@pytest.mark.parametrize(
+    "what", [pytest.param("project", marks=pytest.mark.slow), "survey", pytest.param("workflow", marks=pytest.mark.slow)]
+)
 def test_what_is_changed_in_the_data_is_changed_and_nothing_else(small: Place, what: str) -> None:
     data = json.loads(json.dumps(FEW))
     if what == "project":
@@ -236,6 +239,7 @@ def test_what_is_changed_in_the_data_is_changed_and_nothing_else(small: Place, w
     assert small.run(data=FEW).changed == 1, "and back"
 
 
+@pytest.mark.slow
 def test_what_somebody_changed_in_awx_is_put_back(small: Place) -> None:
     template = small.awx.named("job_templates")["production: status"]
     template["ask_variables_on_launch"] = True
@@ -247,6 +251,7 @@ def test_what_somebody_changed_in_awx_is_put_back(small: Place) -> None:
     assert small.awx.has("workflow_job_template_nodes", "approval", "success_nodes") == []
 
 
+@pytest.mark.slow
 def test_a_new_job_template_in_check_mode_fails_nothing(small: Place) -> None:
     data = {**FEW, "awx_job_templates": [*FEW["awx_job_templates"], {"playbook": "prove", "description": "Health"}]}
     run = small.run("--check", data=data)

@@ -13,7 +13,8 @@ if docker info >/dev/null 2>&1; then
         fi
         if docker network inspect "$lab" >/dev/null 2>&1; then docker network rm "$lab" >/dev/null; fi
     done
-    for image in $(docker image ls -q --filter reference='arxos-lab-debian:*'); do
+    for image in $(docker image ls -q --filter reference='arxos-platform:*' --filter reference='arxos-lab-controller:*' \
+        --filter reference='arxos-lab-debian:*'); do
         docker image rm "$image" >/dev/null 2>&1 || echo "clean: image $image stays, another lab uses it"
     done
 fi

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -327,3 +328,25 @@ def test_only_what_awx_can_do_without_needs_a_folder_of_the_inventory(environmen
         line for path in files for line in path.read_text().splitlines() if re.search(r"\binventory_(dir|file)\b", line) and "#" not in line
     ]
     assert [line for line in lines if "ansible.builtin.env" not in line and "ansible.builtin.file" not in line] == []
+
+
+def seen_by_hosts(source: Path) -> dict[str, Any]:
+    """Each host's variables, those of the playbooks included, as they stand."""
+    command = [str(BIN / "ansible-inventory"), "-i", str(source), "--list", "--playbook-dir", str(PLAYBOOKS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return json.loads(done.stdout)["_meta"]["hostvars"]
+
+
+@pytest.mark.parametrize("environment", ["lab", "staging", "production"])
+def test_a_host_has_the_same_variables_in_awx_as_in_a_shell(environment: str, tmp_path: Path) -> None:
+    """AWX fills its inventory from ansible-inventory's export, group by group, and hands it to a job as a script."""
+    folder = tmp_path / environment
+    shutil.copytree(ROOT / f"inventories/{environment}", folder, ignore=shutil.ignore_patterns("vault.yml"))
+    command = [str(BIN / "ansible-inventory"), "-i", str(folder / "hosts.yml"), "--list", "--export"]
+    exported = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    script = tmp_path / "job/hosts"
+    script.parent.mkdir()
+    script.write_text(f"#!/bin/sh\ncat <<'END'\n{exported}\nEND\n")
+    script.chmod(0o755)
+    in_shell, in_awx = seen_by_hosts(folder), seen_by_hosts(script)
+    assert in_shell and in_awx == in_shell
