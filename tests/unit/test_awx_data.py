@@ -33,6 +33,8 @@ NOT_ASKED = {
     "arxos_supplied_here": "a credential sets it",
     "arxos_secrets_made_at": "the file of secrets has it",
     "arxos_rotation": "the file of secrets has it",
+    "arxos_run_take_over": "run_end asks for it, once, whatever playbook is to run next",
+    "arxos_run_unlocked": "it is for whoever has lost two of the three hosts that keep the lock, and sees to it that nobody else runs",
 }
 # What Ansible itself gives.
 MAGIC = {
@@ -159,7 +161,7 @@ class Tree:
                 self._template(source)
 
     def _note(self, name: str, value: Any, folder: Path) -> None:
-        if name == "register" or name == "loop_var":
+        if name in ("register", "loop_var", "index_var"):
             self.set.add(value)
         elif name in ("vars", "ansible.builtin.set_fact") and isinstance(value, dict):
             self.set |= set(value)
