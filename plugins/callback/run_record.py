@@ -144,9 +144,14 @@ class CallbackModule(CallbackBase):
             self._put_elsewhere(error)
         last = _run_record.last_of(earlier, self.record)
         run = Run(self._emit, _run_record.last_of(earlier, self.record, complete=True), self.get_option("progress_seconds"))
-        head = {name: getattr(self.record, name) for name in ("id", "who", "controller", "version", "playbook", "limit", "tags", "skip_tags", "check")}
+        head = {
+            name: getattr(self.record, name)
+            for name in ("id", "who", "controller", "version", "playbook", "limit", "tags", "skip_tags", "check")
+        }
         self._emit("run_begun", {**head, "ansible": __version__, "inventory": list(given.get("inventory") or []), "inputs": sorted(extra)})
-        self._display.display(f"\nRun {self.record.id}: {self.playbook}{' in check mode' if self.record.check else ''}", color="bright blue")
+        self._display.display(
+            f"\nRun {self.record.id}: {self.playbook}{' in check mode' if self.record.check else ''}", color="bright blue"
+        )
         self._tell_of(last)
         return run
 

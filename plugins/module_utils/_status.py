@@ -11,7 +11,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-# host, tiers, health (results by health_check, or nothing where the host was not reached), release, member (by postgresql_rollback_info)
+from ansible_collections.arxos.platform.plugins.module_utils import _run_lock, _run_record
+
+# host, tiers, health (results by health_check, or nothing where the host was not reached), release, member (by postgresql_rollback_info), runs (by
+# run_record_info)
 Look = dict[str, Any]
 # What stands before a tier whose name is too long for it.
 _SHOWN = {"monitoring": "logs"}
@@ -43,7 +46,22 @@ def screen(looks: Sequence[Look], now: float) -> dict[str, list[str]]:
             head, *more = tell(hosts)
             lines += [f"{_SHOWN.get(tier, tier):<10}{head}", *(f"{'':<10}{line}" for line in more)]
     lines += [f"{label:<10}{text}" for label, text in (("timers", _timers(looks, now)), ("certs", _certificates(looks, now))) if text]
-    return {"lines": lines, "red": red}
+    return {"lines": [*lines, *_runs(looks, now)], "red": red}
+
+
+def _runs(looks: Sequence[Look], now: float) -> list[str]:
+    """Who runs, and what ran last, where hosts that keep the records were asked."""
+    seen = [look["runs"] for look in looks if "runs" in (look.get("runs") or {})]
+    if not seen:
+        return []
+    holder = _run_lock.holder_of([each["lock"] for each in seen])
+    records = [record for record in _run_record.merged(record for each in seen for record in each["runs"]) if record.id != holder.get("id")]
+    lines = [f"{'run':<10}{_run_lock.told(holder, now) if holder else 'none is under way'}"]
+    if records:
+        last = records[0]
+        where = f" in {last.stopped_in}" if last.verdict == _run_record.INCOMPLETE and last.stopped_in else ""
+        lines.append(f"{'last run':<10}{last.playbook} by {last.who}: {last.verdict}{where}, {_since(last.began, now)}, {last.id}")
+    return lines
 
 
 def _measures(look: Look, kind: str, name: str = "") -> list[dict[str, Any]]:

@@ -52,7 +52,9 @@ options:
     type: int
     default: 50
   log:
-    description: With V(absent), whether the system log gets the lines of the record, as program C(arxos-run), without steps that changed nothing.
+    description:
+      - Whether the system log gets the lines of the record, as program C(arxos-run), without steps that changed nothing. The first of them when the
+        lock is taken, the others when it is given back.
     type: bool
     default: false
   holder:
@@ -139,10 +141,10 @@ from ansible_collections.arxos.platform.plugins.module_utils import _run_record,
 from ansible_collections.arxos.platform.plugins.module_utils._run_lock import Holder, holder_from_dict
 
 
-def log(text: str) -> None:
+def log(lines: list[str]) -> None:
     """Lines of a record into the system log."""
     syslog.openlog("arxos-run", 0, syslog.LOG_LOCAL0)
-    for line in _run_record.chosen_for_log(text):
+    for line in lines:
         syslog.syslog(syslog.LOG_NOTICE, line)
 
 
@@ -184,15 +186,16 @@ def main() -> None:
         _run_store.keep(folder, {str(run): str(text) for run, text in records.items()}, given["keep"])
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"{folder}: {error}")
-    if given["state"] == "absent" and given["log"] and mine.id in records:
-        log(str(records[mine.id]))
+    if given["log"]:
+        lines = _run_record.chosen_for_log(str(records.get(mine.id, "")))
+        log(lines[1:] if given["state"] == "absent" else lines[:1] if answer["acquired"] and answer["why"] != "ours" else [])
     module.exit_json(changed=False, now=time.time(), kept=mine.id in records, **answer)
 
 
 def earlier(folder: Path, records: dict[str, Any], run: str) -> dict[str, Any]:
     """What runs before this one came to, of those that went the same way."""
     like = _run_record.parse(str(records.get(run, "")), run)
-    known = _run_store.records(folder)
+    known = _run_store.records(folder, 20)
     found = {name: _run_record.last_of(known, like, complete) for name, complete in (("last", False), ("complete", True))}
     return {name: record.as_dict() if record else {} for name, record in found.items()}
 

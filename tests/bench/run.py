@@ -37,7 +37,7 @@ ENVIRONMENT = {
     "PATH": os.environ["PATH"].replace(f"{ROOT / '.venv/bin'}:", ""),
     "ANSIBLE_NOCOLOR": "1",
     "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/bench/callback"),
-    "ANSIBLE_CALLBACKS_ENABLED": "arxos.platform.run_summary,bench_profile",
+    "ANSIBLE_CALLBACKS_ENABLED": "arxos.platform.run_record,bench_profile",
 }
 AIMS = {"make go-live from nothing": 900, "playbook on bare hosts": 600, "playbook on converged hosts": 240}
 
