@@ -60,7 +60,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Put a file in its place in one step, on the disk."""
+    """Put a file in its place in one step, with what it says on the disk before."""
     new = path.with_name(f".{path.name}.new")
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "w", encoding="utf-8") as stream:
         stream.write(text)
@@ -68,11 +68,6 @@ def _write(path: Path, text: str) -> None:
         os.fsync(stream.fileno())
     _for_readers(new, 0o640)
     new.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def holder(folder: Path) -> Holder | None:

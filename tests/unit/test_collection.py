@@ -85,6 +85,23 @@ def test_playbooks_import_only_what_exists(path: Path) -> None:
     assert [str(target) for target in wanted if not target.is_file()] == []
 
 
+# They change no host, or what closes by itself and has to be had while another run goes on.
+WITHOUT_LOCK = {"generate_secrets", "history", "load_window", "preflight", "status"}
+# They are parts of others, or of the lock.
+PARTS = {"rolling_switch", "rotate_step", "run_begin", "run_end"}
+
+
+@pytest.mark.parametrize("path", [path for path in PLAYBOOKS if path.stem not in WITHOUT_LOCK | PARTS], ids=lambda path: path.stem)
+def test_what_changes_the_platform_takes_its_lock_first(path: Path) -> None:
+    for play in read(path):
+        imported = Path(play.get("ansible.builtin.import_playbook", "")).stem
+        assert "hosts" not in play, f"{play['name']} comes before run_begin.yml"
+        if imported == "run_begin":
+            return
+        assert imported in WITHOUT_LOCK
+    pytest.fail("run_begin.yml is not imported")
+
+
 def test_dependencies_are_the_same_wherever_they_stand() -> None:
     galaxy = read(ROOT / "galaxy.yml")["dependencies"]
     assert {entry["name"]: entry["version"] for entry in read(ROOT / "requirements.yml")["collections"]} == galaxy

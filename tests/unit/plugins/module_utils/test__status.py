@@ -153,3 +153,25 @@ def test_the_host_that_collects_logs_is_shown_with_its_archive() -> None:
     figures = {"arxos_audit_archive_last_success_timestamp_seconds": NOW - 600, "arxos_audit_verify_last_success_timestamp_seconds": 0}
     screen = subject.screen([look("m1", "monitoring", probe("metrics", "archive", {"values": figures, "now": NOW}))], NOW)
     assert screen["lines"] == ["logs      m1 ok", "timers    audit_archive 10 min ago, audit_verify never"]
+
+
+def test_who_runs_and_what_ran_last() -> None:
+    record = {
+        "id": "20261126T031500Z-3f9a",
+        "who": "jane",
+        "playbook": "deploy.yml",
+        "began": "1970-01-12T13:46:40Z",
+        "stages": [{"stage": "2/3 Switch", "offset": 1.0}],
+    }
+    lock = {"id": "20261126T041500Z-0001", "who": "joe", "playbook": "go_live.yml", "since": NOW - 180, "renewed_at": NOW - 60}
+    free = [{**look("database1", "database"), "runs": {"lock": {}, "runs": [record]}}, look("app1", "app", release={})]
+    assert subject.screen(free, NOW)["lines"][-2:] == [
+        "run       none is under way",
+        "last run  deploy.yml by jane: INCOMPLETE in 2/3 Switch, 0 s ago, 20261126T031500Z-3f9a",
+    ]
+    held = [{**look("database1", "database"), "runs": {"lock": lock, "runs": [{**record, "id": lock["id"]}, {**record, "verdict": "ok"}]}}]
+    assert subject.screen(held, NOW)["lines"][-2:] == [
+        "run       go_live.yml by joe on another controller (20261126T041500Z-0001), since 1970-01-12T13:43:40Z (3 min ago), last sign 60 s ago",
+        "last run  deploy.yml by jane: ok, 0 s ago, 20261126T031500Z-3f9a",
+    ]
+    assert subject.screen([], NOW)["lines"] == []
