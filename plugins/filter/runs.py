@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils import _run_lock, _run_record
+from ansible_collections.arxos.platform.plugins.plugin_utils import _controller
 
 
 def run_lock_verdict(answers: list[dict[str, Any]], lease_minutes: float = 240) -> dict[str, Any]:
@@ -18,7 +19,8 @@ def run_lock_verdict(answers: list[dict[str, Any]], lease_minutes: float = 240) 
 def run_history(seen: list[dict[str, Any]], run: str = "", limit: int = 20) -> list[str]:
     """Lines about runs: see P(run_history#filter)."""
     records = _run_record.merged(record for each in seen for record in each.get("runs") or [])
-    running = _run_lock.holder_of([each.get("lock") or {} for each in seen]).get("id", "")
+    holder = _run_lock.holder_of([each.get("lock") or {} for each in seen])
+    running = "" if _controller.is_dead(holder) else holder.get("id", "")
     if not run:
         return _run_record.history(records[: int(limit)], running)
     return next((_run_record.story(record, running) for record in records if record.id == run), [f"There is no run {run} here."])

@@ -10,13 +10,14 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.arxos.platform.plugins.module_utils import _rotation, _status
+from ansible_collections.arxos.platform.plugins.plugin_utils import _controller
 
 
 def status_screen(
     looks: list[dict[str, Any]], secrets_made_at: dict[str, str] | None = None, rotation: dict[str, Any] | None = None, days: float = 90
 ) -> dict[str, list[str]]:
     """See C(status_screen.yml)."""
-    screen, now = _status.screen(looks, time.time()), time.time()
+    screen, now = _status.screen(looks, time.time(), _controller.is_dead), time.time()
     if secrets_made_at is not None:
         try:
             line, wrong = _rotation.told(secrets_made_at, rotation or {}, now, float(days))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -21,8 +21,8 @@ _SHOWN = {"monitoring": "logs"}
 _LABELS = re.compile(r'table="((?:[^"\\]|\\.)*)"')
 
 
-def screen(looks: Sequence[Look], now: float) -> dict[str, list[str]]:
-    """C(lines) to show, and what is C(red) among it, a line each. C(now) is seconds since 1970."""
+def screen(looks: Sequence[Look], now: float, is_dead: Callable[[dict[str, Any]], bool] = lambda _holder: False) -> dict[str, list[str]]:
+    """C(lines) to show, and what is C(red) among it, a line each. C(now) is seconds since 1970; C(is_dead) says it of the holder of the lock."""
     red = [
         f"{look['host']}: {reason}" for look in looks if not look.get("health") for reason in [look.get("why") or "it cannot be reached"]
     ]
@@ -46,17 +46,20 @@ def screen(looks: Sequence[Look], now: float) -> dict[str, list[str]]:
             head, *more = tell(hosts)
             lines += [f"{_SHOWN.get(tier, tier):<10}{head}", *(f"{'':<10}{line}" for line in more)]
     lines += [f"{label:<10}{text}" for label, text in (("timers", _timers(looks, now)), ("certs", _certificates(looks, now))) if text]
-    return {"lines": [*lines, *_runs(looks, now)], "red": red}
+    return {"lines": [*lines, *_runs(looks, now, is_dead)], "red": red}
 
 
-def _runs(looks: Sequence[Look], now: float) -> list[str]:
+def _runs(looks: Sequence[Look], now: float, is_dead: Callable[[dict[str, Any]], bool]) -> list[str]:
     """Who runs, and what ran last, where hosts that keep the records were asked."""
     seen = [look["runs"] for look in looks if "runs" in (look.get("runs") or {})]
     if not seen:
         return []
     holder = _run_lock.holder_of([each["lock"] for each in seen])
-    records = [record for record in _run_record.merged(record for each in seen for record in each["runs"]) if record.id != holder.get("id")]
-    lines = [f"{'run':<10}{_run_lock.told(holder, now) if holder else 'none is under way'}"]
+    dead = is_dead(holder)
+    runs = _run_record.merged(record for each in seen for record in each["runs"])
+    records = [record for record in runs if dead or record.id != holder.get("id")]
+    doing = _run_lock.told(holder, now) if holder else "none is under way"
+    lines = [f"{'run':<10}{doing}{': it is dead, and the next run takes over' if dead else ''}"]
     if records:
         last = records[0]
         where = f" in {last.stopped_in}" if last.verdict == _run_record.INCOMPLETE and last.stopped_in else ""

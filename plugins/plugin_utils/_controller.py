@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants
-from ansible_collections.arxos.platform.plugins.module_utils import _run_record
+from ansible_collections.arxos.platform.plugins.module_utils import _run_lock, _run_record
 from ansible_collections.arxos.platform.plugins.module_utils._run_lock import Process
 
 RUN_ID, RUNS = "ARXOS_RUN_ID", "ARXOS_RUNS"
@@ -53,6 +53,14 @@ def process() -> Process:
     except OSError:
         pids = ""
     return Process(platform.node(), _read("/etc/machine-id"), _read("/proc/sys/kernel/random/boot_id"), pids, pid, started(pid))
+
+
+def is_dead(holder: Mapping[str, Any]) -> bool:
+    """Whether the holder of a lock is known to be dead, seen from this controller."""
+    try:
+        return bool(holder) and _run_lock.is_gone(_run_lock.holder_from_dict(holder).process, process(), started)
+    except ValueError:
+        return False
 
 
 def salt(of: Process) -> str:

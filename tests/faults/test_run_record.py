@@ -80,7 +80,7 @@ class Control:
                 (
                     path
                     for path in new
-                    if f'"stage_begun"' in (path / "record.jsonl").read_text() and stage in (path / "record.jsonl").read_text()
+                    if '"stage_begun"' in (path / "record.jsonl").read_text() and stage in (path / "record.jsonl").read_text()
                 ),
                 None,
             )
@@ -179,8 +179,8 @@ def test_a_killed_go_live_is_incomplete_and_the_next_takes_over(control: Control
     assert held(cluster) == [dead] * 3
     for member in cluster.members[:3]:
         assert kept(cluster, member, dead).verdict == _run_record.INCOMPLETE
-    assert re.search(rf"run go_live.yml by \S+ on \S+ \({dead}\), since", control.play("status.yml"))
-    assert dead in control.play("history.yml")
+    assert re.search(rf"run go_live.yml by \S+ on \S+ \({dead}\), since .*: it is dead", control.play("status.yml"))
+    assert re.search(rf"{dead} \S+ \S+ \S+ go_live.yml INCOMPLETE", control.play("history.yml"))
 
     began = time.monotonic()
     shown = control.play("go_live.yml")

@@ -30,6 +30,7 @@ from ansible_collections.arxos.platform.plugins.plugin_utils import _controller
 
 ROOT = Path(__file__).resolve().parents[2]
 KEEPERS = ("k1", "k2", "k3")
+ELSEWHERE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"]
 PLAYBOOK = f"""
 - name: Begin
   import_playbook: {ROOT}/playbooks/run_begin.yml
@@ -76,15 +77,11 @@ class Control:
     folder: Path
     runs: Path
     environment: dict[str, str] = field(default_factory=dict)
+    inside: bool = False  # with processes and a name of its own, as an execution environment is
 
     def command(self, *arguments: str, playbook: str = "play.yml") -> list[str]:
-        return [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "-i",
-            str(self.folder / "hosts.yml"),
-            str(self.folder / playbook),
-            *arguments,
-        ]
+        called = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.folder / "hosts.yml")]
+        return [*(ELSEWHERE if self.inside else []), *called, str(self.folder / playbook), *arguments]
 
     def env(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ARXOS_")}
@@ -247,7 +244,7 @@ def test_a_failure_gives_the_lock_back_and_says_where_it_stopped(control: Contro
     assert (record.verdict, record.rc, record.failures[0]["message"]) == ("failed", 2, "it is broken")
     assert control.held() == []
     shown = control.play()
-    assert f"The last run ({record.id} by {record.who}) failed after 0:0" in shown
+    assert f"The last run ({record.id} by {record.who}) failed after " in shown
     assert "in 2/2 Second, at 'Fail openly' on e1. Done were 1/2 First. This one goes from the start" in shown
     assert "The last run (" not in control.play()
 
@@ -263,6 +260,7 @@ def test_what_no_log_hides_is_in_no_record(control: Control, how: str) -> None:
 
 def test_two_at_once(control: Control, running: subprocess.Popen[str]) -> None:
     first = control.held()[0]
+    assert re.search(rf"{first} .* running +0:", control.play(playbook="history.yml"))
     shown = flat(control.play(rc=2))
     assert f"Another run has this platform: play.yml by {_controller.who({})}" in shown and f"({first}), since 2" in shown
     assert f"-e arxos_run_take_over={first}" in shown and "(1/2) First" not in shown
@@ -289,11 +287,11 @@ def test_a_killed_run_is_incomplete_and_its_lock_is_taken_over_at_once(control: 
     kill(running)
     assert control.held() == [dead] * 3 and control.records()[0][1].verdict == _run_record.INCOMPLETE
     told = control.play(playbook="history.yml")
-    assert re.search(rf"{dead} .* running +0:", told), told  # nobody knows better yet
+    assert re.search(rf"{dead} .* INCOMPLETE +0:", told), told
 
     shown = flat(control.play())
     assert "The lock was taken over from play.yml by" in shown and f"({dead})" in shown and "its process is gone." in shown
-    assert f"The last run ({dead} by {_controller.who({})}) was cut off after 0:0" in shown and "in 2/2 Second" in shown
+    assert f"The last run ({dead} by {_controller.who({})}) was cut off after " in shown and "in 2/2 Second" in shown
     assert control.held() == []
     # What it had done after it took the lock was on the controller alone, until now.
     left = next(record for record in control.kept() if record.id == dead)
@@ -326,6 +324,20 @@ def test_a_run_of_another_controller_has_its_time(control: Control) -> None:
     control.play(rc=2)
     assert "as was asked for" in flat(control.play("-e", f"arxos_run_take_over={holder.id}"))
     assert control.held() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes namespaces")
+def test_processes_of_a_container_are_not_looked_for_from_outside(control: Control) -> None:
+    inside = Control(control.folder, control.runs.with_name("inside"), inside=True)
+    process = inside.start("-e", "seconds=200")
+    try:
+        until(lambda: any("2/2 Second" in text for text, _record in inside.records()))
+    finally:
+        kill(process)
+    (dead,) = set(control.held())
+    assert f"on elsewhere ({dead})" in flat(control.play(rc=2))
+    assert control.held() == [dead] * 3
+    assert "as was asked for" in flat(control.play("-e", f"arxos_run_take_over={dead}"))
 
 
 def test_a_host_that_is_away_stops_nobody_and_two_do(control: Control) -> None:

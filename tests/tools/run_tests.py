@@ -11,7 +11,7 @@
     run_tests.py integration:go_live  tests/integration/test_go_live.py alone, with its slow cases
     run_tests.py faults               every fault of tests/faults, on the tiers that keep data, from bare hosts
     run_tests.py faults:database      tests/faults/test_database.py alone
-    run_tests.py faults:certificates  tests/faults/test_certificates.py alone; like rotate_secrets and run_record it wants a whole platform, and is no part of `faults`
+    run_tests.py faults:certificates  tests/faults/test_certificates.py alone; with rotate_secrets and run_record it wants a whole platform, no part of `faults`
     run_tests.py faults:fast          those marked so, on the platform as it stands in the test lab
 
 A gate counts 1, a Molecule scenario one for each step of its sequence, pytest what its report says. A part that ran

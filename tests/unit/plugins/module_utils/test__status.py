@@ -174,4 +174,7 @@ def test_who_runs_and_what_ran_last() -> None:
         "run       go_live.yml by joe on another controller (20261126T041500Z-0001), since 1970-01-12T13:43:40Z (3 min ago), last sign 60 s ago",
         "last run  deploy.yml by jane: ok, 0 s ago, 20261126T031500Z-3f9a",
     ]
+    dead = subject.screen(held, NOW, lambda _holder: True)["lines"][-2:]
+    assert dead[0].endswith("last sign 60 s ago: it is dead, and the next run takes over")
+    assert dead[1] == "last run  deploy.yml by jane: INCOMPLETE in 2/3 Switch, 0 s ago, 20261126T041500Z-0001"
     assert subject.screen([], NOW)["lines"] == []
