@@ -213,16 +213,16 @@ class CallbackModule(CallbackBase):
     def _result(self, result: Any, failure: str | None = None, changed: bool = False, skipped: bool = False) -> None:
         if not self.run:
             return
-        task = result._task
-        self.run.result(task._uuid, task.get_name(), result._host.get_name(), changed, failure, skipped)
+        task = result.task
+        self.run.result(task._uuid, task.get_name(), result.host.get_name(), changed, failure, skipped)
         line = self.run.progress()
         if line:
             self._display.display(f"... {line}", color="bright blue")
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Counts a task that went well."""
-        if self.run and result._task.action in LOCK:
-            self._learn(result._result)
+        if self.run and result.task.action in LOCK:
+            self._learn(result.result)
         self._result(result, changed=result.is_changed())
 
     def v2_runner_on_skipped(self, result: Any) -> None:
@@ -235,13 +235,13 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Keeps who could not be reached."""
-        ignored = result._task_fields.get("ignore_unreachable")
+        ignored = result.task_fields.get("ignore_unreachable")
         self._result(result, None if ignored else "host could not be reached")
 
     @staticmethod
     def _why(result: Any) -> str:
-        found = result._result
-        if result._task.no_log or found.get("_ansible_no_log") or "censored" in found:
+        found = result.result
+        if result.task.no_log or found.get("_ansible_no_log") or "censored" in found:
             return "hidden, for it may hold secrets"
         items = [item for item in found.get("results") or [] if isinstance(item, Mapping) and item.get("failed")]
         if items and (items[0].get("_ansible_no_log") or "censored" in items[0]):
@@ -282,12 +282,14 @@ class CallbackModule(CallbackBase):
         if not self.locked:
             return ""
         try:
-            answers = _playing.play(str(RUN_END), self.last_play, self.passwords)
+            answers = _playing.play(str(RUN_END), self.last_play, self.passwords, "run_end")
         except Exception as error:  # whatever it is, the run itself is over, and its summary is still to be shown
             self._display.warning(f"The lock was not given back, and the record not left on the platform: {_run_record.first_line(error)}")
             return ""
         for answer in answers:
-            if answer.get("problem") or answer.get("msg"):
-                self._display.warning(f"{answer.get('keeper', 'run_end.yml')}: {answer.get('problem') or answer.get('msg')}")
+            if answer.get("problem"):
+                self._display.warning(f"The lock was not given back on {answer.get('keeper')}: {answer['problem']}")
+        if not answers:
+            self._display.warning("The lock was not given back, and the record not left on the platform: run_end.yml did not run.")
         hosts = [str(answer["keeper"]) for answer in answers if answer.get("kept")]
         return f", also on {', '.join(hosts)}" if hosts else ""

@@ -13,36 +13,35 @@ from ansible.playbook.play import Play
 
 
 class _Quiet(TaskQueueManager):
-    """Shows nothing, and keeps what its tasks returned."""
+    """Tells nobody, neither on standard output nor callbacks, which belong to the run that ends."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self.returned: list[dict[str, Any]] = []
         # --start-at-task is about the playbook that was called.
         self._start_at_done = True
 
     def load_callbacks(self) -> None:
-        """None: they belong to the run that ends."""
+        """Loads none."""
 
     def send_callback(self, method_name: str, *args: Any, **kwargs: Any) -> None:
-        """Keeps results, the items of a loop each for itself."""
-        if method_name in ("v2_runner_on_ok", "v2_runner_on_failed", "v2_runner_on_unreachable"):
-            found = args[0].as_callback_task_result().result
-            self.returned += found["results"] if isinstance(found.get("results"), list) else [dict(found)]
+        """Sends nothing."""
 
 
-def play(path: str, after: Play, passwords: dict[str, str | None]) -> list[dict[str, Any]]:
-    """Plays C(path) after the play C(after). What its tasks returned, in their order. Raises what Ansible does."""
+def play(path: str, after: Play, passwords: dict[str, str | None], registered: str) -> list[dict[str, Any]]:
+    """Plays C(path) after the play C(after). What the loop returned that it registers under a name. Raises what Ansible does."""
     variables, loader = after.get_variable_manager(), after.get_loader()
     inventory = variables._inventory
     inventory.remove_restriction()
     manager = _Quiet(inventory=inventory, variable_manager=variables, loader=loader, passwords=passwords)
+    found: dict[str, Any] = {}
     try:
         for each in Playbook.load(path, variable_manager=variables, loader=loader).get_plays():
             try:
                 manager.run(each)
             except AnsibleEndPlay:
                 continue
+            for host in inventory.get_hosts(each.hosts):
+                found = found or variables.get_vars(play=each, host=host, include_hostvars=False).get(registered) or {}
     finally:
         manager.cleanup()
-    return manager.returned
+    return [dict(result) for result in found.get("results", [])]

@@ -15,7 +15,7 @@ from ansible_collections.arxos.platform.plugins.plugin_utils import _controller
 
 
 def result(found: dict[str, Any], no_log: bool = False) -> Any:
-    return SimpleNamespace(_result=found, _task=SimpleNamespace(no_log=no_log))
+    return SimpleNamespace(result=found, task=SimpleNamespace(no_log=no_log))
 
 
 @pytest.mark.parametrize(
