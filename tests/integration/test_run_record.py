@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import ansible_runner
 import pytest
 import yaml
 from ansible_collections.arxos.platform.plugins.module_utils import _run_lock, _run_record, _run_store
@@ -326,6 +327,22 @@ def test_a_run_of_another_controller_has_its_time(control: Control) -> None:
     assert control.held() == []
 
 
+def test_of_two_with_a_host_each_the_first_waits_until_the_other_has_given_way(control: Control) -> None:
+    inventory = yaml.safe_load((control.folder / "hosts.yml").read_text())
+    inventory["all"]["children"]["database"]["hosts"]["k1"]["ansible_python_interpreter"] = "/nonexistent/python"
+    (control.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    away(control, "k2", id="20991231T000000Z-aaaa")
+    process = control.start("--limit", "e1")
+    try:
+        until(lambda: any("Take the lock, and leave word" in text for text, _record in control.records()))
+        (control.keeper("k2") / "lock").unlink()
+        shown = process.communicate(timeout=300)[0]
+    finally:
+        kill(process)
+    assert process.returncode == 0, shown
+    assert "also on k2, k3" in shown and control.held() == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes namespaces")
 def test_processes_of_a_container_are_not_looked_for_from_outside(control: Control) -> None:
     inside = Control(control.folder, control.runs.with_name("inside"), inside=True)
@@ -382,6 +399,25 @@ def test_without_the_callback_the_lock_is_taken_and_its_process_can_be_looked_fo
     control.environment = {}
     assert "its process is gone" in flat(control.play())
     assert control.held() == []
+
+
+def test_ansible_runner_has_its_own_output_and_the_lock_is_given_back(control: Control, tmp_path: Path) -> None:
+    for arguments, rc in (("", 0), ("-e bad=true", 2)):
+        (tmp_path / f"private{rc}").mkdir()
+        run = ansible_runner.run(
+            private_data_dir=str(tmp_path / f"private{rc}"),
+            project_dir=str(control.folder),
+            playbook="play.yml",
+            inventory=str(control.folder / "hosts.yml"),
+            cmdline=arguments or None,
+            envvars={**control.env(), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path / "empty")},
+            quiet=True,
+        )
+        events = list(run.events)
+        assert (run.rc, events[-1]["event"]) == (rc, "verbose"), run.stdout.read()[-3000:]
+        assert "also on k1, k2, k3" in "".join(event["stdout"] for event in events)
+        assert [event for event in events if "Give the lock back" in event["stdout"]] == []
+        assert control.held() == [] and control.kept()[0].rc == rc
 
 
 def test_old_records_go(control: Control) -> None:
