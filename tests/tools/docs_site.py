@@ -27,7 +27,9 @@ def playbooks(readme: str) -> str:
 
 
 def page(text: str) -> str:
-    """A page of the guide, with links to the README of a role turned to the role's page of the reference."""
+    """A page of the guide, with links to the README of a role turned to the role's page of the reference, and diagrams left as their text: what draws them
+    would come from elsewhere."""
+    text = text.replace("```mermaid\n", "```text\n")
     return re.sub(r"\]\(\.\./roles/(\w+)/README\.md(#[\w-]+)?\)", r"](reference/\1_role.rst)", text)
 
 

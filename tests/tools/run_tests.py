@@ -201,6 +201,7 @@ def lint() -> list[Step]:
             env={"GIT_CEILING_DIRECTORIES": str(ROOT / ".venv")},
         ),
         Step("ansible-doc", [*GATES, "docs"]),
+        Step("documentation site", [sys.executable, "tests/tools/docs_site.py"]),
         Step("collection build", [*GATES, "build"]),
         Step("yamllint", ["yamllint", "--strict", "."]),
         Step("ruff check", ["ruff", "check", "."]),
