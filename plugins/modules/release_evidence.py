@@ -111,7 +111,7 @@ def main() -> None:
             "upstreams": {"type": "list", "elements": "str", "default": []},
             "lines": {"type": "int", "default": 100},
             "bytes": {"type": "int", "default": 32768},
-            "secret_files": {"type": "list", "elements": "path", "default": []},
+            "secret_files": {"type": "list", "elements": "path", "no_log": False, "default": []},
         },
         supports_check_mode=True,
     )
