@@ -17,7 +17,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / ".lab/vm"
 VARS = ROOT / "roles/hardening/vars/main"
-WAIVERS = ROOT / "molecule/vm/waivers.yml"
+WAIVERS = ROOT / "molecule/vm/vars/waivers.yml"
 # Debian 13's, which knows Debian 12; that of Debian 12 does not.
 SSG = "http://deb.debian.org/debian/pool/main/s/scap-security-guide/ssg-debian_0.1.76-1_all.deb"
 SSG_SHA256 = "f6880719015c16e8e221bc2503c0e5a9f83d6a09fc6f9292d3522e46bf4fc9d7"
