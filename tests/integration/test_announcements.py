@@ -234,7 +234,7 @@ class Run:
         return {
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible/collections"),
-            "ANSIBLE_CALLBACKS_ENABLED": "arxos.platform.announcements,arxos.platform.run_summary",
+            "ANSIBLE_CALLBACKS_ENABLED": "arxos.platform.announcements,arxos.platform.run_record",
             "ANSIBLE_FORCE_COLOR": "0",
             "ANSIBLE_LOG_PATH": str(self.folder / "ansible.log"),
         }
