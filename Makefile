@@ -60,8 +60,10 @@ lint:  ## the gates that look at files (no lab)
 format:  ## let ruff write Python as the gates want it
 	@ruff format -q . && ruff check -q --fix .
 
-docs:  ## the inputs tables of the roles' READMEs, from their argument_specs
+docs:  ## the inputs tables of the roles' READMEs, and the site of guide and reference in .lab/docs/html
+	@SETUP_LAB=no tests/tools/setup.sh
 	@python tests/tools/role_docs.py
+	@python tests/tools/docs_site.py
 
 build:  ## the collection's tarball, in dist/
 	@SETUP_LAB=no tests/tools/setup.sh
