@@ -11,6 +11,8 @@ from typing import Any
 
 # What a job template may ask for at its launch, each a switch ask_<name>_on_launch.
 PROMPTS = ("diff_mode", "job_type", "limit", "scm_branch", "skip_tags", "tags", "variables", "verbosity")
+# Those that it asks for where its entry says nothing.
+ASK = ("diff_mode", "job_type")
 # A question of a survey, where its entry says nothing else.
 QUESTION = {"question_description": "", "type": "text", "required": False}
 # Types of questions, and what an answer is. A text may be left empty, and then is null or empty.
@@ -23,6 +25,8 @@ ANSWERS: dict[str, type | tuple[type, ...]] = {
     "multiselect": list,
 }
 EVENTS = ("started", "success", "error", "approvals")
+# What a node may say of its template's launch, and the prompt that takes it.
+LAUNCH = {"job_tags": "tags", **{name: name for name in ("diff_mode", "job_type", "limit", "scm_branch", "skip_tags", "verbosity")}}
 ROUTES = {"success": "success_nodes", "failure": "failure_nodes", "always": "always_nodes"}
 # What AWX asks of a rule at least: a start in UTC, one frequency, an interval.
 RULE = re.compile(r"DTSTART:\d{8}T\d{6}Z RRULE:FREQ=[A-Z]+;INTERVAL=\d+(;[A-Z]+=[A-Z0-9,+-]+)*$")
@@ -44,7 +48,7 @@ def survey(questions: Sequence[Data]) -> dict[str, Any]:
 
 def job_template(entry: Data, common: Data, prefix: str) -> dict[str, Any]:
     """Arguments of M(awx.awx.job_template). common: those that all have. Each prompt is set, so that one that leaves the data is taken back."""
-    asked = entry.get("ask", ["diff_mode", "job_type"])
+    asked = entry.get("ask", ASK)
     return {
         **common,
         "name": prefix + title(entry["playbook"]),
@@ -79,7 +83,7 @@ def nodes(workflow: Data, prefix: str, organization: str) -> list[dict[str, Any]
             arguments.update(unified_job_template=prefix + title(node["playbook"]), lookup_organization=organization)
         if node.get("extra_data"):
             arguments["extra_data"] = node["extra_data"]
-        made.append(arguments)
+        made.append({**arguments, **(node.get("options") or {})})
     return made
 
 
@@ -232,7 +236,14 @@ def _workflow_faults(flow: Data, by_playbook: Mapping[str, Data], teams: set[str
             found.append(f"{node['node']}: is either a playbook or an approval")
         elif "playbook" in node:
             asked = [question["variable"] for question in flow.get("survey") or []]
-            found += [f"{node['node']}: {fault}" for fault in _answer_faults(by_playbook.get(node["playbook"]), node, asked)]
+            entry = by_playbook.get(node["playbook"])
+            found += [f"{node['node']}: {fault}" for fault in _answer_faults(entry, node, asked)]
+            prompts = (entry or {}).get("ask", ASK)
+            found += [
+                f"{node['node']}: {node['playbook']} does not ask for {name}"
+                for name in node.get("options") or {}
+                if LAUNCH.get(name) not in prompts
+            ]
         elif not flow.get("approvers"):
             found.append(f"{node['node']}: nobody may approve")
     return found

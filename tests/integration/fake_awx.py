@@ -110,6 +110,7 @@ FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
             "workflow_job_template": None,
             "unified_job_template": None,
             "extra_data": {},
+            "skip_tags": None,
             "all_parents_must_converge": False,
         },
     ),

@@ -23,7 +23,7 @@ FLOW: dict[str, Any] = {
     "nodes": [
         {"node": "make", "playbook": "deploy", "extra_data": {"version": "1.2.0"}, "success": ["ask"], "failure": ["back"]},
         {"node": "ask", "approval": {"description": "Well?", "timeout": 60}, "always": ["back"]},
-        {"node": "back", "playbook": "rotate_all", "converge": True},
+        {"node": "back", "playbook": "rotate_all", "converge": True, "options": {"limit": "app"}},
     ],
 }
 SCHEDULE = {"name": "nightly", "playbook": "rotate_all", "rrule": "DTSTART:20260101T020000Z RRULE:FREQ=WEEKLY;INTERVAL=1;BYDAY=SU"}
@@ -61,7 +61,7 @@ def test_nodes_and_the_ways_between_them() -> None:
     make, ask, back = _awx.nodes(FLOW, "lab: ", "Arxos")
     assert make["unified_job_template"] == "lab: deploy" and make["extra_data"] == {"version": "1.2.0"}
     assert ask["approval_node"] == {"name": "lab: ask", "description": "Well?", "timeout": 60} and "unified_job_template" not in ask
-    assert back["all_parents_must_converge"] and "extra_data" not in back
+    assert back["limit"] == "app" and back["all_parents_must_converge"] and "extra_data" not in back
     ways = [
         {key: value for key, value in way.items() if key.endswith("_nodes") or key == "identifier"}
         for way in _awx.routes(FLOW, "lab: ", "Arxos")
@@ -154,6 +154,7 @@ def test_faults_of_questions(given: dict[str, Any], fault: str) -> None:
         (lambda flow: flow["nodes"][0].update(playbook="gone"), "make: gone has no job template"),
         (lambda flow: flow["nodes"][0].update(extra_data={}), "make: deploy has to know version"),
         (lambda flow: flow["nodes"][2].update(extra_data={"x": 1}), "back: rotate_all does not ask for x"),
+        (lambda flow: flow["nodes"][2].update(options={"skip_tags": "x"}), "back: rotate_all does not ask for skip_tags"),
         (lambda flow: flow["nodes"][2].pop("playbook"), "back: is either a playbook or an approval"),
     ],
 )
