@@ -420,6 +420,20 @@ def test_ansible_runner_has_its_own_output_and_the_lock_is_given_back(control: C
         assert control.held() == [] and control.kept()[0].rc == rc
 
 
+def test_records_are_beside_ansible_cfg_where_nothing_else_is_said(control: Control) -> None:
+    config = control.folder / "checkout/ansible.cfg"
+    config.parent.mkdir()
+    text = (ROOT / "ansible.cfg").read_text().replace(".ansible/collections", str(ROOT / ".ansible/collections"))
+    config.write_text(text)
+    environment = {**control.env(), "ANSIBLE_CONFIG": str(config)}
+    del environment["ARXOS_RUNS"]
+    command = control.command("-e", "arxos_run_unlocked=true")
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300, cwd=control.folder)
+    config.write_text(f"{text}\n[callback_run_record]\npath = mine\n")
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300, cwd=control.folder)
+    assert [len(list(config.parent.glob(f"{folder}/*/record.jsonl"))) for folder in (".ansible/runs", "mine")] == [1, 1]
+
+
 def test_old_records_go(control: Control) -> None:
     for number in range(5):
         (control.runs / f"20261126T03150{number}Z-0000").mkdir(parents=True)
