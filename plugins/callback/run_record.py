@@ -25,9 +25,8 @@ requirements:
   - Enabled by C(callbacks_enabled = arxos.platform.run_record).
 options:
   path:
-    description: Folder of the records on the controller. Empty means C(.ansible/runs) beside C(ansible.cfg).
-    type: str
-    default: ""
+    description: Folder of the records on the controller. Without it C(.ansible/runs) beside C(ansible.cfg), or below the current folder where there is none.
+    type: path
     env:
       - name: ARXOS_RUNS
     ini:
@@ -102,6 +101,7 @@ class CallbackModule(CallbackBase):
         super().__init__(*args, **kwargs)
         self.run: Run | None = None
         self.record = _run_record.Record()
+        self.earlier: list[_run_record.Record] = []
         self.folder: _controller.Folder | None = None
         self.playbook = ""
         self.passwords: dict[str, str | None] = {}
@@ -118,7 +118,7 @@ class CallbackModule(CallbackBase):
         self.playbook = os.path.basename(playbook._file_name)
         os.environ[_controller.RUN_ID] = _run_record.new_id(time.time(), _controller.salt(_controller.process()))
         if self.get_option("path"):
-            os.environ[_controller.RUNS] = os.path.expanduser(self.get_option("path"))
+            os.environ[_controller.RUNS] = self.get_option("path")
         os.environ[_controller.RUNS] = str(_controller.runs())
 
     def _begin(self, play: Any) -> Run:
@@ -135,15 +135,15 @@ class CallbackModule(CallbackBase):
             skip_tags=list(given.get("skip_tags") or []),
             check=bool(given.get("check")),
         )
-        earlier = []
+        self.earlier = []
         try:
-            earlier = _controller.records()
+            self.earlier = _controller.records()
             self.folder = _controller.Folder.of_this_run()
             self._prune()
         except OSError as error:
             self._put_elsewhere(error)
-        last = _run_record.last_of(earlier, self.record)
-        run = Run(self._emit, _run_record.last_of(earlier, self.record, complete=True), self.get_option("progress_seconds"))
+        last = _run_record.last_of(self.earlier, self.record)
+        run = Run(self._emit, _run_record.last_of(self.earlier, self.record, complete=True), self.get_option("progress_seconds"))
         head = {
             name: getattr(self.record, name)
             for name in ("id", "who", "controller", "version", "playbook", "limit", "tags", "skip_tags", "check")
@@ -257,8 +257,8 @@ class CallbackModule(CallbackBase):
             newest = max(told, key=lambda each: each.id, default=None)
             if not self.run or newest is None or newest.id == self.record.id:
                 continue
-            known = next((each.id for each in _controller.records() if each.same_way(self.record) and each.id != self.record.id), "")
-            if name == "last" and newest.id > known:
+            known = _run_record.last_of(self.earlier, self.record)
+            if name == "last" and newest.id > (known.id if known else ""):
                 self._tell_of(newest)
             elif name == "complete" and (self.run.last is None or newest.id > self.run.last.id):
                 self.run.last = newest

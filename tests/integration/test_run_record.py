@@ -209,7 +209,7 @@ def test_a_run_leaves_its_record_on_both_sides_and_no_lock(control: Control) -> 
     assert control.held() == []
     assert [(control.keeper(name) / f"{record.id}.jsonl").read_text() for name in KEEPERS] == [text] * 3
     assert f"Run {record.id}: play.yml" in shown
-    assert re.search(r">>> Stage 1 of 2: First \(0:0\d so far\)", shown) and "Changed: e1 1" in shown and "Release: 1.0.0" in shown
+    assert re.search(r">>> Stage 1 of 2: First \(\d+:\d\d so far\)", shown) and "Changed: e1 1" in shown and "Release: 1.0.0" in shown
     assert f"Record: {control.runs}/{record.id}/record.jsonl, also on k1, k2, k3" in shown
     folder = control.runs / record.id
     assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "record.jsonl")] == [0o700, 0o600]
@@ -217,7 +217,7 @@ def test_a_run_leaves_its_record_on_both_sides_and_no_lock(control: Control) -> 
     shown = control.play("--limit", "e1")
     assert "the last run" not in shown and control.held() == []
     shown = control.play()
-    assert re.search(r">>> Stage 2 of 2: Second \(0:\d\d so far, the last run 0:\d\d\)", shown)
+    assert re.search(r">>> Stage 2 of 2: Second \(\d+:\d\d so far, the last run \d+:\d\d\)", shown)
     assert re.search(r"^Stage +time +last +tasks +changed$", shown, re.MULTILINE)
     assert [each.limit for _text, each in control.records()] == ["", "e1", ""] and len(control.kept("k3")) == 3
 
@@ -261,7 +261,7 @@ def test_what_no_log_hides_is_in_no_record(control: Control, how: str) -> None:
 
 def test_two_at_once(control: Control, running: subprocess.Popen[str]) -> None:
     first = control.held()[0]
-    assert re.search(rf"{first} .* running +0:", control.play(playbook="history.yml"))
+    assert re.search(rf"{first} .* running +\d+:", control.play(playbook="history.yml"))
     shown = flat(control.play(rc=2))
     assert f"Another run has this platform: play.yml by {_controller.who({})}" in shown and f"({first}), since 2" in shown
     assert f"-e arxos_run_take_over={first}" in shown and "(1/2) First" not in shown
@@ -288,7 +288,7 @@ def test_a_killed_run_is_incomplete_and_its_lock_is_taken_over_at_once(control: 
     kill(running)
     assert control.held() == [dead] * 3 and control.records()[0][1].verdict == _run_record.INCOMPLETE
     told = control.play(playbook="history.yml")
-    assert re.search(rf"{dead} .* INCOMPLETE +0:", told), told
+    assert re.search(rf"{dead} .* INCOMPLETE +\d+:", told), told
 
     shown = flat(control.play())
     assert "The lock was taken over from play.yml by" in shown and f"({dead})" in shown and "its process is gone." in shown
@@ -298,7 +298,7 @@ def test_a_killed_run_is_incomplete_and_its_lock_is_taken_over_at_once(control: 
     left = next(record for record in control.kept() if record.id == dead)
     assert left.stopped_in == "2/2 Second" and left.stages[0].seconds is not None
     told = control.play(playbook="history.yml")
-    assert re.search(rf"{dead} .* INCOMPLETE +0:\d\d +1, stopped in 2/2 Second", told), told
+    assert re.search(rf"{dead} .* INCOMPLETE +\d+:\d\d +1, stopped in 2/2 Second", told), told
     told = control.play("-e", f"run={dead}", playbook="history.yml")
     assert "2/2 Second  -" in told and "not ended" in told
 
@@ -418,6 +418,20 @@ def test_ansible_runner_has_its_own_output_and_the_lock_is_given_back(control: C
         assert "also on k1, k2, k3" in "".join(event["stdout"] for event in events)
         assert [event for event in events if "Give the lock back" in event["stdout"]] == []
         assert control.held() == [] and control.kept()[0].rc == rc
+
+
+def test_records_are_beside_ansible_cfg_where_nothing_else_is_said(control: Control) -> None:
+    config = control.folder / "checkout/ansible.cfg"
+    config.parent.mkdir()
+    text = (ROOT / "ansible.cfg").read_text().replace(".ansible/collections", str(ROOT / ".ansible/collections"))
+    config.write_text(text)
+    environment = {**control.env(), "ANSIBLE_CONFIG": str(config)}
+    del environment["ARXOS_RUNS"]
+    command = control.command("-e", "arxos_run_unlocked=true")
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300, cwd=control.folder)
+    config.write_text(f"{text}\n[callback_run_record]\npath = mine\n")
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300, cwd=control.folder)
+    assert [len(list(config.parent.glob(f"{folder}/*/record.jsonl"))) for folder in (".ansible/runs", "mine")] == [1, 1]
 
 
 def test_old_records_go(control: Control) -> None:
