@@ -213,6 +213,7 @@ def test_a_run_without_the_secrets_leaves_them_as_they_are(small: Place) -> None
     assert small.awx.secrets[item["id"], "vault_password"] == SECRETS["AWX_VAULT_PASSWORD"]
 
 
+@pytest.mark.slow
 def test_check_mode_tells_of_a_change_and_makes_none(small: Place) -> None:
     run = small.run(
         "--check", data={**FEW, "awx_project": {"scm_url": "https://git.example.org/arxos/platform.git", "scm_branch": "v0.2.0"}}
@@ -221,9 +222,8 @@ def test_check_mode_tells_of_a_change_and_makes_none(small: Place) -> None:
     assert "Check mode ends here" not in run.text
 
 
-@pytest.mark.parametrize(
-    "what", [pytest.param("project", marks=pytest.mark.slow), "survey", pytest.param("workflow", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["project", "survey", "workflow"])
 def test_what_is_changed_in_the_data_is_changed_and_nothing_else(small: Place, what: str) -> None:
     data = json.loads(json.dumps(FEW))
     if what == "project":

@@ -127,13 +127,12 @@ def roll(tmp_path: Path) -> Any:
 
     def play(soak: dict[str, Any] | None = None, dies: str = "", unhealthy: list[str] | None = None, edges: int = 1, **given: Any) -> Run:
         (tmp_path / "soak.json").write_text(json.dumps({SOCKETS[name]: found for name, found in (soak or {}).items()}))
-        servers = [{"name": name, "address": socket.split(":")[0], "port": 8443} for name, socket in SOCKETS.items()]
         facts = {
             "ansible_connection": "local",
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
             "arxos_release_before": "1.0.0",
-            "nginx_upstream_servers": servers,
+            "arxos_app_hosts": {name: socket.split(":")[0] for name, socket in SOCKETS.items()},
             "notes": str(tmp_path / "notes"),
             "dies": dies,
             "unhealthy": unhealthy or [],
