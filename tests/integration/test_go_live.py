@@ -22,10 +22,10 @@ import pytest
 
 from .conftest import ROOT, Api, Lab
 
-# Where the controller dies: while packages, the database, its schema, the cache and the application are half made. Each costs a run up to there, so
+# Where the controller dies: while the hosts, the database, its schema, the cache and the application are half made. Each costs a run up to there, so
 # those between others are left to `integration:go_live` by its name.
 KILLED_AT = [
-    "certificates : Make the request",
+    pytest.param("certificates : Make the request", marks=pytest.mark.slow),
     "postgresql : ",
     pytest.param("postgresql_schema : ", marks=pytest.mark.slow),
     pytest.param("redis_cluster : ", marks=pytest.mark.slow),
