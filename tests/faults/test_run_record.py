@@ -144,7 +144,7 @@ def test_a_run_leaves_its_record_on_the_platform_and_in_its_log(control: Control
     began = time.monotonic()
     shown = control.play("cache.yml")
     record = newest(control)
-    assert (record.verdict, [stage.stage for stage in record.stages]) == ("ok", ["5/8 Cache"])
+    assert (record.verdict, [stage.stage for stage in record.stages]) == ("ok", ["5/9 Cache"])
     assert f"also on {', '.join(cluster.members[:3])}" in shown
     for member in cluster.members[:3]:
         assert kept(cluster, member, record.id) == record
@@ -168,13 +168,13 @@ def test_two_controllers_at_once(control: Control, elsewhere: Control, cluster: 
     loser = [process.returncode for process in started].index(2)
     winner = newest((control, elsewhere)[1 - loser])
     assert re.search(rf"Another run has this platform: cache.yml by \S+ on \S+ \({winner.id}\), since 2\S+Z \(\d+ s ago\)", outputs[loser])
-    assert "(5/8) Cache" not in outputs[loser]
+    assert "(5/9) Cache" not in outputs[loser]
     told = control.play("history.yml", "-e", "runs=2")
     assert winner.id in told and newest((control, elsewhere)[loser]).id in told
 
 
 def test_a_killed_go_live_is_incomplete_and_the_next_takes_over(control: Control, cluster: Cluster, figure: Figure) -> None:
-    process, dead = control.started("go_live.yml", "4/8 Database")
+    process, dead = control.started("go_live.yml", "4/9 Database")
     kill(process)
     assert held(cluster) == [dead] * 3
     for member in cluster.members[:3]:
@@ -185,23 +185,23 @@ def test_a_killed_go_live_is_incomplete_and_the_next_takes_over(control: Control
     began = time.monotonic()
     shown = control.play("go_live.yml")
     figure("go-live after one that was killed", f"{time.monotonic() - began:.0f} s")
-    assert f"The last run ({dead} by" in shown and "was cut off after" in shown and "in 4/8 Database" in shown
-    assert "Done were 1/8 Preflight, 2/8 Hosts, 3/8 Storage." in shown
+    assert f"The last run ({dead} by" in shown and "was cut off after" in shown and "in 4/9 Database" in shown
+    assert "Done were 1/9 Preflight, 2/9 Hosts, 3/9 Storage." in shown
     assert "The lock was taken over from go_live.yml by" in shown and "its process is gone." in shown
     assert "Changed: nothing" in shown
     # What the dead one had done after it took the lock was on its controller alone.
     left = kept(cluster, cluster.members[0], dead)
-    assert (left.stopped_in, left.verdict) == ("4/8 Database", _run_record.INCOMPLETE)
-    assert re.search(rf"{dead} \S+ \S+ \S+ go_live.yml INCOMPLETE \S+ 3, stopped in 4/8 Database", control.play("history.yml"))
+    assert (left.stopped_in, left.verdict) == ("4/9 Database", _run_record.INCOMPLETE)
+    assert re.search(rf"{dead} \S+ \S+ \S+ go_live.yml INCOMPLETE \S+ 3, stopped in 4/9 Database", control.play("history.yml"))
     told = control.play("history.yml", "-e", f"run={dead}")
-    assert "4/8 Database -" in told and "not ended" in told
+    assert "4/9 Database -" in told and "not ended" in told
     assert f"last run go_live.yml by {left.who}: ok" in control.play("status.yml")
 
 
 def test_one_that_is_killed_elsewhere_keeps_the_lock_until_somebody_says_that_it_is_dead(
     control: Control, elsewhere: Control, cluster: Cluster
 ) -> None:
-    process, dead = elsewhere.started("cache.yml", "5/8 Cache")
+    process, dead = elsewhere.started("cache.yml", "5/9 Cache")
     kill(process)
     refused = control.play("cache.yml", rc=2)
     assert f"on elsewhere ({dead}), since" in refused and f"-e arxos_run_take_over={dead}" in refused
