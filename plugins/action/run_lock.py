@@ -33,7 +33,8 @@ class ActionModule(ActionBase):
         run, process = _controller.run_id(), _controller.process()
         written = _controller.read(run)
         said = _run_record.parse(written, run)
-        holder = _run_lock.Holder(run, said.who or _controller.who(task_vars or {}), said.playbook, process)
+        keeper = str(self._task.delegate_to or (task_vars or {}).get("inventory_hostname", ""))
+        holder = _run_lock.Holder(run, said.who or _controller.who(task_vars or {}), said.playbook, process, keeper=keeper)
         given = {**self._task.args, "holder": asdict(holder), "records": {run: written} if written else {}}
         result.update(mine=run, **self._ask(given, task_vars))
         there = self._holder(result)

@@ -40,7 +40,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Holder:
-    """A run that has the lock. C(since) and C(renewed_at) are by the clock of the host that keeps it."""
+    """A run that has the lock. C(since) and C(renewed_at) are by the clock of the host that keeps it, C(keeper) is that host's name in the inventory."""
 
     id: str
     who: str = ""
@@ -48,6 +48,7 @@ class Holder:
     process: Process = field(default_factory=Process)
     since: float = 0.0
     renewed_at: float = 0.0
+    keeper: str = ""
 
     def is_same(self, other: Holder) -> bool:
         """Whether both are one run; by the id alone where a system tells nothing of processes."""

@@ -92,12 +92,18 @@ def take(
     clock: Callable[[], float] = time.time,
     pause: Callable[[float], None] = time.sleep,
 ) -> Taken:
-    """Take the lock, or renew it. C(lease): seconds; C(wait): seconds to wait for a holder that is about to give way."""
+    """Take the lock, or renew it. C(lease): seconds; C(wait): seconds to wait for a holder that is about to give way. Raises ValueError where this
+    run has it here already under the name of another keeper: their majority would be that of one host."""
     until = clock() + wait
     while True:
         with _alone(folder):
             now, before = clock(), holder(folder)
             why = judge(before, mine, now, lease, take_over, gone)
+            if why == "ours" and before is not None and before.keeper not in ("", mine.keeper):
+                raise ValueError(
+                    f"this host is {before.keeper} too: ansible_host leads there. A delegated task keeps the inventory_hostname of the host that it comes "
+                    "from, so make ansible_host of a variable that each host has for itself"
+                )
             if why != "held" or before is None:
                 since = before.since if before is not None and why == "ours" else now
                 held = replace(mine, since=since, renewed_at=now)

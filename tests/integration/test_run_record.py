@@ -309,6 +309,17 @@ def history(control: Control) -> None:
     (control.folder / "history.yml").write_text(text)
 
 
+def test_keepers_that_are_one_host_are_no_majority(control: Control) -> None:
+    inventory = yaml.safe_load((control.folder / "hosts.yml").read_text())
+    keepers = inventory["all"]["children"]["database"]["hosts"]
+    for name in KEEPERS:
+        keepers[name]["arxos_run_folder"] = str(control.keeper("k1"))
+    (control.folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    shown = flat(control.play(rc=2))
+    assert "Only 1 of the 3 hosts" in shown and "this host is k1 too: ansible_host leads there" in shown
+    assert control.held() == []
+
+
 def test_a_run_of_another_controller_has_its_time(control: Control) -> None:
     holder = away(control, "k1")
     away(control, "k3")
@@ -371,6 +382,8 @@ def test_a_host_that_is_away_stops_nobody_and_two_do(control: Control) -> None:
     assert "Only 1 of the 3 hosts that keep the lock" in shown and "-e arxos_run_unlocked=true" in shown
     assert control.held() == []
     control.play(*limit, "-e", "arxos_run_unlocked=true")
+    # One that is down and one that answers nothing: the third has all that was kept.
+    assert f"{control.kept('k3')[0].id}  " in control.play(playbook="history.yml")
 
 
 def test_the_lock_of_a_dead_run_is_freed_by_hand(control: Control) -> None:

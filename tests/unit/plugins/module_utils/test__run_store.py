@@ -55,6 +55,15 @@ def test_that_of_a_dead_run_is_taken_over(folder: Path, given: dict[str, str], w
     assert (taken.acquired, taken.why, taken.before and taken.before.id, taken.holder.id) == (True, why, run(1).id, run(2).id)
 
 
+def test_two_keepers_that_are_one_host_are_no_majority(folder: Path) -> None:
+    first, second = (replace(run(1), keeper=keeper) for keeper in ("database1", "database2"))
+    for _again in range(2):
+        assert subject.take(folder, first, 600).acquired
+        with pytest.raises(ValueError, match="this host is database1 too: ansible_host"):
+            subject.take(folder, second, 600)
+    assert subject.give_back(folder, second) is not None and subject.holder(folder) is None
+
+
 def test_one_that_is_dead_for_sure_is_freed_by_hand(folder: Path) -> None:
     subject.take(folder, run(1), 600)
     subject.give_back(folder, run(2), take_over=run(1).id)
