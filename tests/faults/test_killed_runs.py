@@ -46,7 +46,9 @@ def differs(now: dict[str, set[str]], wanted: dict[str, set[str]]) -> dict[str, 
 
 
 def uploaded() -> int:
-    return int(run(hosts("database")[0], "runuser -u postgres -- psql -XAtqd arxos_production -c 'SELECT count(*) FROM arxos_prod.buildings'"))
+    return int(
+        run(hosts("database")[0], "runuser -u postgres -- psql -XAtqd arxos_production -c 'SELECT count(*) FROM arxos_prod.buildings'")
+    )
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,15 @@ VM_STEPS = ["create", "converge", "idempotence", "verify"]
 # Files of tests/integration that bring all that they need.
 LOCAL = ["configure_awx", "announcements", "run_record", "status_page", "generate_secrets", "execution_environment"]
 FILES = "sanity+unit+local+lint"  # the parts that need no lab, the longest first: they share one pool
-WHOLE = {"certificates", "killed_runs", "release", "rotate_secrets", "run_record", "scale_app", "traffic"}  # faults of a platform that serves
+WHOLE = {
+    "certificates",
+    "killed_runs",
+    "release",
+    "rotate_secrets",
+    "run_record",
+    "scale_app",
+    "traffic",
+}  # faults of a platform that serves
 ONLY_BY_NAME = {"announced_go_live"}  # files of tests/integration whose cases are slow, all of them
 TAIL = 60
 
