@@ -14,6 +14,7 @@ import contextlib
 import errno
 import fcntl
 import functools
+import json
 import os
 import pwd
 import shlex
@@ -21,8 +22,9 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils._config_tree import (
     CHECKER_SECONDS,
@@ -39,12 +41,15 @@ from ansible_collections.arxos.platform.plugins.module_utils._config_tree import
     Plan,
     Tree,
     beside,
+    known_path,
     lstat,
     make_plan,
     name_of,
     names,
     previous,
     read,
+    read_known,
+    remembered,
     run,
     scrub,
     target,
@@ -84,6 +89,23 @@ def converge(tree: Tree, places: Places, *, check: bool = False, loaded: Loaded 
                 if not check:
                     _replace(plan, places)
             return outcome
+    except OSError as error:
+        raise ConfigTreeError(_explain(error)) from error
+
+
+def remember(params: Mapping[str, Any], places: Places) -> None:
+    """Keeps on the host what this call says of its files: who reads them, which are secret, what judges them. Raises ConfigTreeError."""
+    try:
+        before = read_known(places)
+        after = remembered(before, params)
+        if after == before:
+            return
+        path = known_path(places)
+        _private(places.state)
+        temporary = beside(path, NEW_SUFFIX)
+        _remove(temporary)
+        _write(temporary, json.dumps(after, indent=1).encode(), Attributes(None, None, 0o600))
+        os.rename(temporary, path)
     except OSError as error:
         raise ConfigTreeError(_explain(error)) from error
 
