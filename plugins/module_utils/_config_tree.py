@@ -120,6 +120,9 @@ class Tree:
     validate: tuple[tuple[str, ...], ...] = ()
     units: tuple[str, ...] = ()  # that read what is removed; the files have their own
     public: tuple[str, ...] = ()  # text that may be shown although a secret file has it too
+    links: tuple[
+        tuple[str, str], ...
+    ] = ()  # symbolic links and where they lead, which the staged tree has beside the files; never made by a role
 
 
 @dataclass(frozen=True)

@@ -67,11 +67,11 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
 
 
-def converge(tree: Tree, places: Places, *, check: bool = False, loaded: Loaded | None = None) -> Outcome:
-    """Makes the file system what the tree says, or fails and leaves it as it was. Raises ConfigTreeError."""
+def converge(tree: Tree, places: Places, *, check: bool = False, loaded: Loaded | None = None, judge: bool = False) -> Outcome:
+    """Makes the file system what the tree says, or fails and leaves it as it was. C(judge): also where no file differs. Raises ConfigTreeError."""
     try:
         plan = make_plan(tree, places, check=check, loaded=loaded)
-        urgent = plan.differs or bool(plan.leftovers and not check)
+        urgent = plan.differs or judge or bool(plan.leftovers and not check)
         if not urgent and not _stale(places):
             return Outcome(plan)
         with _lock(places, wait=urgent) as locked:
@@ -83,11 +83,11 @@ def converge(tree: Tree, places: Places, *, check: bool = False, loaded: Loaded 
             if not check:
                 for path in plan.leftovers:
                     _remove(path)
-            if plan.differs:
+            if plan.differs or judge:
                 with _staged(tree, places) as root:
                     outcome.warnings += _judge(tree, plan, root, check=check)
-                if not check:
-                    _replace(plan, places)
+            if plan.differs and not check:
+                _replace(plan, places)
             return outcome
     except OSError as error:
         raise ConfigTreeError(_explain(error)) from error
@@ -195,6 +195,9 @@ def _staged(tree: Tree, places: Places) -> Iterator[str]:
             _make_directories(os.path.dirname(root + file.dest))
             after = Attributes(accounts.uid(file.owner, file.dest), accounts.gid(file.group, file.dest), file.mode)
             _write(root + file.dest, file.content, after, sync=False)
+        for path, leads in tree.links:
+            _make_directories(os.path.dirname(root + path))
+            os.symlink(root + leads if leads.startswith("/etc/") else leads, root + path)
         for directory in sorted(tree.directories, key=lambda item: item.path, reverse=True):
             uid = -1 if directory.owner is None else accounts.uid(directory.owner, directory.path)
             gid = -1 if directory.group is None else accounts.gid(directory.group, directory.path)
