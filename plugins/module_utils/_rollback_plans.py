@@ -203,7 +203,8 @@ def configuration_plan(
     of their keys. A host is drained while one of the units C(serving) restarts there. C(moment) is now.
     """
     refusals = list(chosen["refusals"])
-    refusals += [f"{host}: {look['refused']}" for host, look in found.items() if look.get("refused")]
+    having = [host for host, look in looks.items() if any(seal["name"] == chosen["to"] for seal in look["seals"])]
+    refusals += [f"{host}: {look['refused']}" for host, look in found.items() if look.get("refused") and host in having]
     rates = rates_of("configuration", looks)
     journal: dict[str, Any] = dict(chosen["journal"]) or {"began": moment, "done": {}}
     taken_up = bool(chosen["journal"])
@@ -271,7 +272,8 @@ def full_plan(
     """The journal of a full rollback: the one that was begun, or a new one of the plans of its parts. C(looks) has C(journal) and C(rates) by host."""
     journal = take_up(str(database.get("to", "")), looks)
     if journal:
-        return {**journal, "plan": {**journal["plan"], "taken_up": True, "refusals": list(configuration["plan"]["refusals"])}}
+        refused = [] if "configuration" in journal["done"] else [f"configuration: {reason}" for reason in configuration["plan"]["refusals"]]
+        return {**journal, "plan": {**journal["plan"], "taken_up": True, "refusals": refused}}
     rates = rates_of("full", looks)
     part = configuration["plan"]
     going = float(part["estimate_seconds"]) - float(part["verify_seconds"])  # it is verified once, at the end of all
