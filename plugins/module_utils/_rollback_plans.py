@@ -17,6 +17,7 @@ from ansible_collections.arxos.platform.plugins.module_utils._configuration_roll
 from ansible_collections.arxos.platform.plugins.module_utils._rollback import RollbackError, duration, take_up
 
 SHOWN = 5  # hosts or runs by name, in a sentence
+KEEPERS = 3  # hosts that have the journal of the configuration's rollback, of which one may be lost
 # Steps that are no part of the time that a plan takes: before the first, nothing is away; after the last, nothing is any more.
 UNCOUNTED = ("plan", "seal")
 
@@ -139,7 +140,7 @@ def choose_run(looks: Mapping[str, Mapping[str, Any]], wanted: str) -> dict[str,
 
     C(looks) by host: C(seals) (newest first, C(name) and C(at) of each), C(journal), C(rates). Raises RollbackError when another rollback is not finished.
     """
-    journal = take_up(wanted, looks, "rollback_run")
+    journal = take_up(wanted, _kept_by_most(looks), "rollback_run")
     to = wanted or journal.get("plan", {}).get("to", "")
     known = {host: {seal["name"]: seal["at"] for seal in look["seals"]} for host, look in looks.items()}
     moments: dict[str, str] = {}
@@ -164,6 +165,16 @@ def choose_run(looks: Mapping[str, Mapping[str, Any]], wanted: str) -> dict[str,
             f"{host} has no commit of run {to}; the oldest that it has: {oldest}. Leave a host that came later out with --limit '!{host}'"
         )
     return {"to": to, "at": moments.get(to, ""), "last": runs[0] if runs else "", "refusals": refusals, "journal": journal}
+
+
+def _kept_by_most(looks: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Hosts whose journal most of its keepers have. One that only a host has which was lost meanwhile is of a rollback that was undone on the others."""
+    count = Counter(look["journal"]["began"] for look in looks.values() if look["journal"])
+    return {
+        host: look
+        for host, look in looks.items()
+        if look["journal"] and 2 * count[look["journal"]["began"]] > len(look["journal"]["plan"].get("keepers", []))
+    }
 
 
 def turns(tiers: Mapping[str, Sequence[str]], hosts: Iterable[str], drained: Iterable[str], last: Sequence[str]) -> list[dict[str, Any]]:
@@ -210,6 +221,13 @@ def configuration_plan(
     taken_up = bool(chosen["journal"])
     if taken_up:
         plan = dict(journal["plan"])
+        # What a host shows counts, and not what was noted of it.
+        behind = {
+            f"turn {number}"
+            for number, turn in enumerate(plan["turns"], 1)
+            if any(found[host]["files"] for host in turn["hosts"] if host in found)
+        }
+        journal["done"] = {step: seconds for step, seconds in journal["done"].items() if step not in behind}
     else:
         hosts = [host for host, look in found.items() if look["files"]]
         busy = set(serving)
@@ -217,6 +235,7 @@ def configuration_plan(
         plan = {
             "to": chosen["to"],
             "before": f"{moment.replace('-', '').replace(':', '')}{BEFORE}",
+            "keepers": list(looks)[:KEEPERS],
             "turns": turns(tiers, hosts, drained, list(tiers)[-1:]),
             "verify_seconds": rates["verify_seconds"],
             "budget_seconds": float(budget_seconds),

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import fnmatch
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.arxos.platform.plugins.module_utils import _configuration_rollback as back
 from ansible_collections.arxos.platform.plugins.module_utils import _rotation
@@ -20,7 +23,6 @@ from ansible_collections.arxos.platform.plugins.module_utils import _rotation
 ROOT = Path(__file__).resolve().parents[2]
 GROUP_VARS = ROOT / "playbooks/group_vars"
 LOADER = DataLoader()
-init_plugin_loader([])  # the mark asks a lookup
 SECRETS = yaml.safe_load((GROUP_VARS / "all/secrets.yml").read_text())["arxos_secrets"]
 
 
@@ -32,18 +34,46 @@ def told(expression: str, *files: str, **given: Any) -> Any:
     return Templar(loader=LOADER, variables={**variables, **given}).template(trust_as_template("{{ " + expression + " }}"))
 
 
-def mark(**secrets: Any) -> Any:
-    return told("arxos_secrets_mark", "all/secrets.yml", "all/rotation.yml", "all/rollback.yml", **secrets)
+# In a process of its own: it asks a lookup, and Ansible's way to find plugins does not go with pytest's to find the collection.
+MARKS = """
+import json, sys
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar, trust_as_template
+init_plugin_loader([])
+loader, variables = DataLoader(), {}
+for path in sys.argv[1:]:
+    variables |= loader.load_from_file(path, trusted_as_template=True)
+for given in json.load(sys.stdin):
+    print(Templar(loader=loader, variables={**variables, **given}).template(trust_as_template("{{ arxos_secrets_mark }}")))
+"""
+
+
+def marks(*secrets: dict[str, Any]) -> list[str]:
+    """The mark of each set of secrets."""
+    files = [str(GROUP_VARS / "all" / f"{name}.yml") for name in ("secrets", "rotation", "rollback")]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", MARKS, *files],
+        input=json.dumps(secrets),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
 
 
 def test_the_mark_tells_that_any_secret_has_changed_and_none_of_them() -> None:
     values = {name: f"value of {name}" for name in SECRETS}
-    today = mark(**values)
-    assert len(today) == 16 and today == mark(**values)
-    for name in SECRETS:
-        assert mark(**{**values, name: "another"}) != today, name
     begun = _rotation.begun(_rotation.State(), {"jwt": ["vault_arxos_api_jwt_secret"]}, {}, lambda name: f"new {name}")
-    assert mark(**values, **_rotation.written(begun)) != today
+    today, again, *others = marks(
+        values, dict(reversed(values.items())), *({**values, name: "another"} for name in SECRETS), {**values, **_rotation.written(begun)}
+    )
+    assert today == again and len(today) == 16
+    assert len(set(others)) == len(SECRETS) + 1 and today not in others
 
 
 def test_what_a_reload_does_not_bring_is_what_the_roles_restart_for() -> None:

@@ -144,6 +144,15 @@ def test_a_rollback_that_was_begun_has_its_run() -> None:
         plans.choose_run(looks, "r2")
 
 
+@pytest.mark.parametrize(("holders", "taken_up"), [(3, True), (2, True), (1, False)])
+def test_a_journal_that_only_a_lost_host_has_is_of_a_rollback_that_was_undone(holders: int, taken_up: bool) -> None:
+    looks = {name: seals("r3", "r2", "r1") for name in "abc"}
+    for name in list(looks)[:holders]:
+        looks[name]["journal"] = {"began": MOMENT, "plan": {"to": "r1", "keepers": ["a", "b", "c"]}, "done": {}}
+    assert (plans.choose_run(looks, "")["to"] == "r1") is taken_up
+    assert plans.choose_run({**looks, "d": seals("r3", "r2", "r1")}, "r1")["to"] == "r1"
+
+
 @pytest.mark.parametrize(
     ("hosts", "wanted"),
     [
@@ -216,6 +225,8 @@ def test_a_configuration_that_was_begun_keeps_its_turns() -> None:
     again = configuration({"app1": found(), "edge1": found(1)}, looks, budget=1)
     assert again["plan"]["turns"] == begun["plan"]["turns"] and again["done"] == begun["done"] and again["plan"]["taken_up"]
     assert again["plan"]["before"] == begun["plan"]["before"] and again["plan"]["refusals"] == []
+    # A host that was put back, whatever was noted of it, goes again.
+    assert configuration({"app1": found(1), "edge1": found(1)}, looks)["done"] == {"plan": 0.0}
 
 
 # ---------------------------------------------------------------- everything
