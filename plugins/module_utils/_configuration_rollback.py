@@ -65,9 +65,9 @@ COMMON = frozenset(
     + ("ssl", "sudoers.d", "sysctl.d", "systemd", "sysusers.d", "tmpfiles.d", "udev")
 )
 # Readers that no role names to config_tree, since its handler asks for more than a changed file.
-READERS = {"/etc/nftables.conf": "nftables.service", "/etc/pam.d/sshd": "ssh.service"}
+READERS = {"/etc/nftables.conf": "nftables.service", "/etc/pam.d/sshd": "ssh.service", "/etc/arxos/api.env": "arxos-api.service"}
 # What a reload does not bring, although the unit has one. tests/unit/test_rollback_wiring.py holds it to the handlers of the roles.
-RESTARTED_FOR = ("/etc/pgbouncer/pgbouncer.ini", "/etc/pgbouncer/hosts", "/etc/fail2ban/fail2ban.local")
+RESTARTED_FOR = ("/etc/pgbouncer/pgbouncer.ini", "/etc/pgbouncer/hosts", "/etc/fail2ban/fail2ban.local", "/etc/arxos/api.env")
 RESTARTED = frozenset({"rsyslog.service", "seaweedfs.service", "systemd-journald.service"})
 # Units whose role has a way of its own to take up a change, with a way back: the playbook goes it.
 OWN_WAY = re.compile(r"ssh\.service|nftables\.service|redis-server@\d+\.service")

@@ -80,10 +80,13 @@ def test_what_a_reload_does_not_bring_is_what_the_roles_restart_for() -> None:
     pool = yaml.safe_load((ROOT / "roles/connection_pool/vars/main.yml").read_text())["__connection_pool_restarts"]
     handlers = yaml.safe_load((ROOT / "roles/intrusion_detection/handlers/main.yml").read_text())
     bans = handlers[0]["vars"]["__intrusion_detection_start_files"]
-    for path in [*pool, *bans]:
+    environment = yaml.safe_load((ROOT / "roles/arxos_api/vars/main.yml").read_text())[
+        "__arxos_api_environment_file"
+    ]  # systemd reads it at a start
+    for path in [*pool, *bans, environment]:
         if path.startswith("/etc/") and not path.startswith("/etc/systemd/system/"):
             assert any(fnmatch.fnmatchcase(path, pattern) for pattern in back.RESTARTED_FOR), path
-    assert set(back.RESTARTED_FOR) <= {*pool, *bans}
+    assert set(back.RESTARTED_FOR) <= {*pool, *bans, environment}
 
 
 @pytest.mark.parametrize(("role", "unit"), [("log_shipping", "rsyslog.service"), ("log_rotation", "systemd-journald.service")])
