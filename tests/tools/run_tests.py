@@ -11,8 +11,8 @@
     run_tests.py integration:go_live  tests/integration/test_go_live.py alone, with its slow cases
     run_tests.py faults               every fault of tests/faults, on the tiers that keep data, from bare hosts
     run_tests.py faults:database      tests/faults/test_database.py alone
-    run_tests.py faults:certificates  tests/faults/test_certificates.py alone, which like release, rotate_secrets, run_record, scale_app and traffic is about a
-                                      whole platform and no part of `faults`
+    run_tests.py faults:certificates  tests/faults/test_certificates.py alone, which like release, rollback_configuration, rollback_full, rotate_secrets, run_record,
+                                      scale_app and traffic is about a whole platform and no part of `faults`
     run_tests.py faults:fast          those marked so, on the platform as it stands in the test lab
 
 A gate counts 1, a Molecule scenario one for each step of its sequence, pytest what its report says. A part that ran
@@ -44,7 +44,8 @@ SCENARIOS = ["hosts", "storage", "database", "cache", "application", "edge"]
 # The steps of a scenario (.config/molecule/config.yml) that always run; prepare does only for a scenario run alone.
 STEPS = ["create", "check", "converge", "idempotence", "check", "verify"]
 VM_STEPS = ["create", "converge", "idempotence", "verify"]
-WHOLE = {"certificates", "release", "rotate_secrets", "run_record", "scale_app", "traffic"}  # faults of a platform that serves
+# Faults of a platform that serves.
+WHOLE = {"certificates", "release", "rollback_configuration", "rollback_full", "rotate_secrets", "run_record", "scale_app", "traffic"}
 ONLY_BY_NAME = {"announced_go_live"}  # files of tests/integration whose cases are slow, all of them
 TAIL = 60
 
