@@ -120,6 +120,9 @@ class Tree:
     validate: tuple[tuple[str, ...], ...] = ()
     units: tuple[str, ...] = ()  # that read what is removed; the files have their own
     public: tuple[str, ...] = ()  # text that may be shown although a secret file has it too
+    links: tuple[
+        tuple[str, str], ...
+    ] = ()  # symbolic links and where they lead, which the staged tree has beside the files; never made by a role
 
 
 @dataclass(frozen=True)
@@ -261,6 +264,58 @@ def _contradictions(files: tuple[File, ...], directories: tuple[Directory, ...],
                 faults.append(f"{name} lies below {parent}, which is given under {seen[parent]}")
             parent = os.path.dirname(parent)
     return faults
+
+
+# ---------------------------------------------------------------- what stays known of it on the host
+
+
+def remembered(known: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """What the host knows of its configuration, after one more call: C(files), by path with C(secret) and, where the role named some, C(units);
+    C(checks), each a C(command) and the C(files) that it judges.
+
+    A call says how its files are judged now: a check of nothing but these that it does not bring is forgotten. Files that a role does not bring
+    any more stay known, since a commit of C(/etc) may have them still.
+    """
+    files = {path: dict(entry) for path, entry in known.get("files", {}).items()}
+    dests = [item["dest"] for item in params["files"] or []]
+    for item in params["files"] or []:
+        entry: dict[str, Any] = {"secret": bool(item["secret"])}
+        if item["units"] is not None or params["units"]:
+            entry["units"] = list(params["units"] if item["units"] is None else item["units"])
+        files[item["dest"]] = entry
+    commands = [list(_command(item, [])) for item in params["validate"] or []]
+    checks = []
+    for check in known.get("checks", []):
+        if check["command"] in commands:
+            commands.remove(check["command"])
+            checks.append({"command": check["command"], "files": sorted({*check["files"], *dests})})
+        elif not subjects(check) <= set(dests):
+            checks.append({"command": list(check["command"]), "files": list(check["files"])})
+    checks += [{"command": command, "files": sorted(dests)} for command in commands]
+    return {"files": dict(sorted(files.items())), "checks": sorted(checks, key=lambda check: (check["files"], check["command"]))}
+
+
+def subjects(check: Mapping[str, Any]) -> set[str]:
+    """The files that a known check names: those below C({staged}) that its command has, by a pattern or a directory too; all where it names none."""
+    named = [path.rstrip("/") for word in check["command"] for path in re.findall(r"\{staged\}([^\s;,\"']*)", word)]
+    return {
+        file
+        for file in check["files"]
+        if not any(named) or any(path and (fnmatch.fnmatchcase(file, path) or file.startswith(path + "/")) for path in named)
+    }
+
+
+def read_known(places: Places) -> dict[str, Any]:
+    """What is known, empty where nothing is, or what is there cannot be read: the next go-live writes it anew."""
+    try:
+        found = json.loads(read(known_path(places)))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and {"files", "checks"} <= found.keys() else {}
+
+
+def known_path(places: Places) -> str:
+    return os.path.join(places.state, "known.json")
 
 
 # ---------------------------------------------------------------- the plan

@@ -14,6 +14,7 @@ import contextlib
 import errno
 import fcntl
 import functools
+import json
 import os
 import pwd
 import shlex
@@ -21,8 +22,9 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils._config_tree import (
     CHECKER_SECONDS,
@@ -39,12 +41,15 @@ from ansible_collections.arxos.platform.plugins.module_utils._config_tree import
     Plan,
     Tree,
     beside,
+    known_path,
     lstat,
     make_plan,
     name_of,
     names,
     previous,
     read,
+    read_known,
+    remembered,
     run,
     scrub,
     target,
@@ -62,11 +67,11 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
 
 
-def converge(tree: Tree, places: Places, *, check: bool = False, loaded: Loaded | None = None) -> Outcome:
-    """Makes the file system what the tree says, or fails and leaves it as it was. Raises ConfigTreeError."""
+def converge(tree: Tree, places: Places, *, check: bool = False, loaded: Loaded | None = None, judge: bool = False) -> Outcome:
+    """Makes the file system what the tree says, or fails and leaves it as it was. C(judge): also where no file differs. Raises ConfigTreeError."""
     try:
         plan = make_plan(tree, places, check=check, loaded=loaded)
-        urgent = plan.differs or bool(plan.leftovers and not check)
+        urgent = plan.differs or judge or bool(plan.leftovers and not check)
         if not urgent and not _stale(places):
             return Outcome(plan)
         with _lock(places, wait=urgent) as locked:
@@ -78,12 +83,29 @@ def converge(tree: Tree, places: Places, *, check: bool = False, loaded: Loaded 
             if not check:
                 for path in plan.leftovers:
                     _remove(path)
-            if plan.differs:
+            if plan.differs or judge:
                 with _staged(tree, places) as root:
                     outcome.warnings += _judge(tree, plan, root, check=check)
-                if not check:
-                    _replace(plan, places)
+            if plan.differs and not check:
+                _replace(plan, places)
             return outcome
+    except OSError as error:
+        raise ConfigTreeError(_explain(error)) from error
+
+
+def remember(params: Mapping[str, Any], places: Places) -> None:
+    """Keeps on the host what this call says of its files: who reads them, which are secret, what judges them. Raises ConfigTreeError."""
+    try:
+        before = read_known(places)
+        after = remembered(before, params)
+        if after == before:
+            return
+        path = known_path(places)
+        _private(places.state)
+        temporary = beside(path, NEW_SUFFIX)
+        _remove(temporary)
+        _write(temporary, json.dumps(after, indent=1).encode(), Attributes(None, None, 0o600))
+        os.rename(temporary, path)
     except OSError as error:
         raise ConfigTreeError(_explain(error)) from error
 
@@ -173,6 +195,9 @@ def _staged(tree: Tree, places: Places) -> Iterator[str]:
             _make_directories(os.path.dirname(root + file.dest))
             after = Attributes(accounts.uid(file.owner, file.dest), accounts.gid(file.group, file.dest), file.mode)
             _write(root + file.dest, file.content, after, sync=False)
+        for path, leads in tree.links:
+            _make_directories(os.path.dirname(root + path))
+            os.symlink(root + leads if leads.startswith("/etc/") else leads, root + path)
         for directory in sorted(tree.directories, key=lambda item: item.path, reverse=True):
             uid = -1 if directory.owner is None else accounts.uid(directory.owner, directory.path)
             gid = -1 if directory.group is None else accounts.gid(directory.group, directory.path)

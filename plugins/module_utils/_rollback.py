@@ -147,7 +147,7 @@ def _tables(rows: Mapping[str, Mapping[str, Iterable[int]]]) -> dict[str, list[i
 
 def loss_text(loss: Mapping[str, Any]) -> str:
     """The loss in one sentence."""
-    parts = [f"all writes since {loss['since']} ({_duration(loss['seconds'])})"]
+    parts = [f"all writes since {loss['since']} ({duration(loss['seconds'])})"]
     if loss["transactions"] is not None:
         parts.append(f"{loss['transactions']} transactions")
     if loss["rows"] is not None:
@@ -159,7 +159,8 @@ def loss_text(loss: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
@@ -239,7 +240,7 @@ def plan(
         made.estimate_seconds = round(estimate(made.rung, made.sizes, rates), 1)
         if made.estimate_seconds > budget_seconds:
             made.refusals.append(
-                f"it would take {_duration(made.estimate_seconds)}, and the budget is {_duration(budget_seconds)}."
+                f"it would take {duration(made.estimate_seconds)}, and the budget is {duration(budget_seconds)}."
                 " Raise rollback_budget_seconds if the platform may be down for as long"
             )
     if made.loss["transactions"] != 0 and not consent:
@@ -264,21 +265,22 @@ def _statement(made: Plan) -> str:
         "backup": f"restores backup {made.backup} on {made.open_on} ({made.sizes.get('restore_mib')} MiB, {made.sizes.get('replay_mib')} MiB of WAL to replay)",
         "": "has no way",
     }[made.rung]
-    return f"Back to {made.to}: {way}; about {_duration(made.estimate_seconds)} of {_duration(made.budget_seconds)}; drops {loss_text(made.loss)}."
+    return f"Back to {made.to}: {way}; about {duration(made.estimate_seconds)} of {duration(made.budget_seconds)}; drops {loss_text(made.loss)}."
 
 
-def take_up(wanted: str, members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def take_up(wanted: str, members: Mapping[str, Mapping[str, Any]], option: str = "to") -> dict[str, Any]:
     """The journal of a rollback that was not finished, the furthest of those that hosts have; empty when there is none.
 
-    Raises RollbackError when it goes elsewhere than C(wanted).
+    Raises RollbackError when it goes elsewhere than C(wanted), which is what the C(option) of the playbook says, empty where it says nothing.
     """
     found = [host["journal"] for host in members.values() if host.get("journal")]
     if not found:
         return {}
     journal = max(found, key=lambda entry: (entry["began"], len(entry["done"])))
-    if journal["plan"]["to"] != wanted:
+    to = journal["plan"]["to"]
+    if wanted and to != wanted:
         raise RollbackError(
-            f"a rollback to {journal['plan']['to']} was begun at {journal['began']} and is not finished: finish it first, with -e to={journal['plan']['to']}"
+            f"a rollback to {to} was begun at {journal['began']} and is not finished: finish it first, with -e {option}={to}"
         )
     return dict(journal)
 

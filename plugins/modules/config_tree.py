@@ -138,6 +138,7 @@ options:
     description:
       - Where the version of each file that was replaced last is kept, below C(previous/), mode V(0700).
       - A file that did not exist before has none.
+      - C(known.json) there has of every file who reads it, whether it is secret and what judges it, for M(arxos.platform.configuration_rollback).
     type: str
     default: /var/lib/arxos/config_tree
   rendered:
@@ -200,6 +201,8 @@ def main() -> None:
         tree = _config_tree.parse(module.params, *_config_tree.unpack(module.params["rendered"]))
         places = _config_tree.Places(module.params["state_directory"], _config_tree.default_work_directory())
         outcome = _config_tree_apply.converge(tree, places, check=module.check_mode)
+        if not module.check_mode:
+            _config_tree_apply.remember(module.params, places)
     except _config_tree.ConfigTreeError as error:
         module.fail_json(msg=str(error), **error.facts)
     plan = outcome.plan

@@ -12,8 +12,8 @@
     run_tests.py integration:go_live  tests/integration/test_go_live.py alone, with its slow cases
     run_tests.py faults               every fault of tests/faults, on the tiers that keep data, from bare hosts
     run_tests.py faults:database      tests/faults/test_database.py alone
-    run_tests.py faults:certificates  tests/faults/test_certificates.py alone, which like release, rotate_secrets, run_record, scale_app and traffic is about a
-                                      whole platform and no part of `faults`
+    run_tests.py faults:certificates  tests/faults/test_certificates.py alone, which like the others of WHOLE is about a whole platform and no part of
+                                      `faults`
     run_tests.py faults:fast          those marked so, on the platform as it stands in the test lab
 
 A gate counts 1, a Molecule scenario one for each step of its sequence, pytest what its report says. A part that ran
@@ -48,15 +48,17 @@ VM_STEPS = ["create", "converge", "idempotence", "verify"]
 # Files of tests/integration that bring all that they need.
 LOCAL = ["configure_awx", "announcements", "run_record", "status_page", "generate_secrets", "execution_environment"]
 FILES = "sanity+unit+local+lint"  # the parts that need no lab, the longest first: they share one pool
-WHOLE = {
+WHOLE = {  # faults of a platform that serves
     "certificates",
     "killed_runs",
     "release",
+    "rollback_configuration",
+    "rollback_full",
     "rotate_secrets",
     "run_record",
     "scale_app",
     "traffic",
-}  # faults of a platform that serves
+}
 ONLY_BY_NAME = {"announced_go_live"}  # files of tests/integration whose cases are slow, all of them
 TAIL = 60
 

@@ -311,11 +311,17 @@ def test_a_run_ends_in_one_commit_and_a_new_baseline_and_a_quiet_one_in_none(hos
     before = int(host.check_output("git -C /etc rev-list --count HEAD"))
     host.check_output("echo '# test' >>/etc/issue.net")
     try:
-        said = host.check_output("arxos-seal test")
+        said = host.check_output("arxos-seal test 5f70bf18a086007b")
         assert "committed /etc" in said and "renewed the baseline" in said
+        # The state has the name of the run, to go back to, and says which secrets there were.
+        assert host.check_output("git -C /etc rev-parse arxos/test^{commit}") == host.check_output("git -C /etc rev-parse HEAD")
+        assert '"secrets": "5f70bf18a086007b"' in host.check_output("git -C /etc for-each-ref --format='%(contents)' refs/tags/arxos/test")
         assert int(host.check_output("git -C /etc rev-list --count HEAD")) == before + 1
         assert "/etc/issue.net" in host.check_output("journalctl -t arxos-seal -n 60 --no-pager")
-        assert host.check_output("arxos-seal test") == ""
+        assert host.check_output("arxos-seal quiet") == ""
+        assert host.check_output("git -C /etc rev-parse arxos/quiet^{commit}") == host.check_output(
+            "git -C /etc rev-parse arxos/test^{commit}"
+        )
     finally:
         host.check_output("sed -i '$d' /etc/issue.net && arxos-seal after-the-test")
 

@@ -332,3 +332,46 @@ def test_scrub(output: str, shown: str) -> None:
 
 def test_scrub_without_secrets_changes_nothing() -> None:
     assert ct.scrub("anything at all", [], []) == "anything at all"
+
+
+def called(*files: str, checks: tuple[str, ...] = (), units: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+    """Parameters of one call, as remembered() gets them."""
+    given = [{"dest": dest, "secret": False, "units": None, **more} for dest in files]
+    return {"files": given, "validate": list(checks), "units": list(units)}
+
+
+def test_what_judges_and_reads_the_files_of_a_host_is_remembered() -> None:
+    known = ct.remembered({}, called("/etc/x/x.conf", "/etc/x/y.conf", checks=("x -t {staged}/etc/x/x.conf",), units=("x.service",)))
+    assert known == {
+        "files": {
+            "/etc/x/x.conf": {"secret": False, "units": ["x.service"]},
+            "/etc/x/y.conf": {"secret": False, "units": ["x.service"]},
+        },
+        "checks": [{"command": ["x", "-t", "{staged}/etc/x/x.conf"], "files": ["/etc/x/x.conf", "/etc/x/y.conf"]}],
+    }
+    assert ct.remembered(known, called("/etc/x/x.conf", checks=("x -t {staged}/etc/x/x.conf",), units=("x.service",))) == known
+    secret = ct.remembered(known, called("/etc/x/y.conf", secret=True, units=()))
+    assert secret["files"]["/etc/x/y.conf"] == {"secret": True}
+
+
+def test_a_check_that_a_role_does_not_bring_any_more_is_forgotten_and_one_of_other_files_is_not() -> None:
+    both = ("a -t {staged}/etc/a", "b -t {staged}/etc/b")
+    known = ct.remembered({}, called("/etc/a", "/etc/b", checks=both))
+    part = ct.remembered(known, called("/etc/b", checks=both[1:]))  # a run of one tag
+    assert [check["command"][0] for check in part["checks"]] == ["a", "b"]
+    other = ct.remembered(known, called("/etc/a", "/etc/b", checks=("a -T {staged}/etc/a", both[1])))
+    assert [check["command"][:2] for check in other["checks"]] == [["a", "-T"], ["b", "-t"]]
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        (["x", "-c", "{staged}/etc/x/x.conf"], {"/etc/x/x.conf"}),
+        (["sh", "-c", "for file in {staged}/etc/x/*.conf; do x $file; done"], {"/etc/x/x.conf"}),
+        (["x", "{staged}/etc/x"], {"/etc/x/x.conf", "/etc/x/y"}),
+        (["x", "{staged}"], {"/etc/x/x.conf", "/etc/x/y", "/etc/z"}),
+        (["x"], {"/etc/x/x.conf", "/etc/x/y", "/etc/z"}),
+    ],
+)
+def test_a_check_names_what_it_judges(command: list[str], named: set[str]) -> None:
+    assert ct.subjects({"command": command, "files": ["/etc/x/x.conf", "/etc/x/y", "/etc/z"]}) == named

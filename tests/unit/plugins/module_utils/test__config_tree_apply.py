@@ -386,3 +386,16 @@ def test_a_work_directory_of_somebody_else_is_refused(host: Host) -> None:
     Path(host.places.work).symlink_to("/tmp")
     with pytest.raises(ct.ConfigTreeError, match="is not a directory of user"):
         host.converge({"x": "1"})
+
+
+def test_what_is_known_of_the_files_is_kept_once_and_privately(host: Host) -> None:
+    params = {"files": [{"dest": "/etc/x", "secret": True, "units": None}], "units": ["x.service"], "validate": ["x {staged}/etc/x"]}
+    apply.remember(params, host.places)
+    path = Path(ct.known_path(host.places))
+    assert ct.read_known(host.places)["files"] == {"/etc/x": {"secret": True, "units": ["x.service"]}}
+    assert mode(path) == 0o600
+    before = path.stat().st_ino
+    apply.remember(params, host.places)
+    assert path.stat().st_ino == before
+    path.write_text("{")
+    assert ct.read_known(host.places) == {}

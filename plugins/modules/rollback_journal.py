@@ -1,0 +1,113 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollback_journal
+short_description: What a rollback notes on a host
+version_added: "0.1.0"
+description:
+  - A rollback writes down its plan and each step that is done, so that one that was killed is taken up by the next run, on whatever controller. When it
+    is finished, the journal is kept beside those of before, and what was measured serves the next estimate.
+  - Files are C(<name>_rollback.json), C(<name>_rollback_rates.json), and C(<name>_rollback.<when it began>.json) for the twenty last finished ones.
+author: The arxos.platform maintainers (@arxos)
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: none
+options:
+  name:
+    description: Which rollback.
+    type: str
+    choices: [application, configuration, full]
+    required: true
+  state:
+    description:
+      - V(read) only tells what is there.
+      - V(noted) writes O(journal).
+      - V(finished) keeps the journal among the finished ones, and O(rates) where they are given.
+      - V(dropped) forgets it.
+    type: str
+    choices: [read, noted, finished, dropped]
+    default: read
+  journal:
+    description: What is written, with C(plan), C(began) and C(done).
+    type: dict
+  rates:
+    description: What was measured, seconds by what took them. Without them those of before stay.
+    type: dict
+  directory:
+    description: Where the files are.
+    type: path
+    default: /var/lib/arxos
+"""
+
+EXAMPLES = r"""
+- name: Look for a rollback that is not finished
+  arxos.platform.rollback_journal:
+    name: application
+  register: found
+
+- name: Note that the hosts are switched
+  arxos.platform.rollback_journal:
+    name: application
+    state: noted
+    journal: {plan: {to: 1.0.0}, began: "2026-11-26T03:15:00Z", done: {switch: 21.4}}
+"""
+
+RETURN = r"""
+journal:
+  description: The rollback that is not finished, empty where there is none. As it was before this call.
+  returned: success
+  type: dict
+  sample: {plan: {to: 1.0.0}, began: "2026-11-26T03:15:00Z", done: {}}
+rates:
+  description: What was measured before this call.
+  returned: success
+  type: dict
+  sample: {turn_seconds: 7.2}
+"""
+
+from ansible_collections.arxos.platform.plugins.module_utils._rollback_journal import DIRECTORY, JournalError, Notes
+from ansible_collections.arxos.platform.plugins.module_utils._strict_module import StrictModule
+
+
+def main() -> None:
+    module = StrictModule(
+        argument_spec={
+            "name": {"type": "str", "choices": ["application", "configuration", "full"], "required": True},
+            "state": {"type": "str", "choices": ["read", "noted", "finished", "dropped"], "default": "read"},
+            "journal": {"type": "dict"},
+            "rates": {"type": "dict"},
+            "directory": {"type": "path", "default": DIRECTORY},
+        },
+        required_if=[("state", "noted", ["journal"])],
+        supports_check_mode=True,
+    )
+    given = module.params
+    notes = Notes(given["name"], given["directory"])
+    try:
+        found = {"journal": notes.journal(), "rates": notes.rates()}
+        changed = False
+        if given["state"] == "noted":
+            changed = found["journal"] != given["journal"] if module.check_mode else notes.note(given["journal"])
+        elif given["state"] != "read" and module.check_mode:
+            changed = bool(found["journal"])
+        elif given["state"] == "finished":
+            learnt = given["rates"] is not None and notes.learn(given["rates"])
+            changed = notes.finish() or learnt
+        elif given["state"] == "dropped":
+            changed = notes.drop()
+    except JournalError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=changed, **found)
+
+
+if __name__ == "__main__":
+    main()

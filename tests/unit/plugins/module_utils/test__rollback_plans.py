@@ -1,0 +1,360 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the plans of a rollback say before they begin, when they refuse, and what they learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.arxos.platform.plugins.module_utils import _rollback_plans as plans
+from ansible_collections.arxos.platform.plugins.module_utils._rollback import RollbackError
+
+MOMENT = "2026-11-26T03:15:00Z"
+TIERS = {"database": ["db1", "db2"], "app": ["app1", "app2", "app3"], "edge": ["edge1", "edge2"]}
+SERVING = ["arxos-api.service"]
+
+
+# ---------------------------------------------------------------- the application
+
+
+def app(current: str, previous: str = "1.0.0", **more: Any) -> dict[str, Any]:
+    return {
+        "current": current,
+        "previous": previous,
+        "installed": ["1.0.0", "1.1.0", "1.2.0"],
+        "oldest": "",
+        "journal": {},
+        "rates": {},
+        **more,
+    }
+
+
+def three(*looks: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {f"app{number}": look for number, look in enumerate(looks, 1)}
+
+
+def application(looks: dict[str, dict[str, Any]], wanted: str = "", budget: float = 300, **more: Any) -> dict[str, Any]:
+    return plans.application_plan(looks, wanted, budget_seconds=budget, **more)
+
+
+def test_the_application_goes_to_the_release_before() -> None:
+    made = application(three(app("1.1.0"), app("1.1.0"), app("1.1.0")))
+    assert (made["to"], made["from"], made["hosts"], made["refusals"]) == ("1.0.0", "1.1.0", ["app1", "app2", "app3"], [])
+    assert made["estimate_seconds"] == 3 * 9 + 6
+    assert made["statement"] == (
+        "Back to 1.0.0: 3 of 3 hosts, from 1.1.0, 1 at a time; about 33 s of 5 min 0 s; drops no data, the database stays as it is."
+    )
+
+
+def test_the_estimate_is_of_what_was_measured() -> None:
+    made = application(three(app("1.1.0", rates={"turn_seconds": 5.5, "verify_seconds": 2.0}), app("1.1.0"), app("1.0.0", "")), "1.0.0")
+    assert made["hosts"] == ["app1", "app2"] and made["estimate_seconds"] == 13.0
+
+
+@pytest.mark.parametrize(
+    ("looks", "wanted", "reason"),
+    [
+        (three(app("1.0.0", ""), app("1.0.0", "")), "", "no release was live before this one"),
+        (three(app("1.1.0"), app("1.2.0", "1.1.0")), "", "went different ways (app1 from 1.0.0 to 1.1.0, app2 from 1.1.0 to 1.2.0)"),
+        (
+            three(app("1.1.0"), app("1.1.0", installed=["1.1.0", "1.2.0"])),
+            "",
+            "1.0.0 is not installed on app2. On every host there are 1.1.0, 1.2.0",
+        ),
+        (three(app("1.1.0")), "9.9.9", "9.9.9 is not installed on app1"),
+        (three(app("1.1.0", oldest="1.0.1"), app("1.1.0")), "", "what releases before 1.0.1 need: go to that one or a later one"),
+        (three(app("1.1.0", oldest="1.0.1"), app("1.1.0", oldest="1.10.0")), "1.2.0", "what releases before 1.10.0 need"),
+        (three(app("today", oldest="1.0.1", installed=["today", "then"])), "then", "'then' is no version"),
+    ],
+)
+def test_the_application_is_refused(looks: dict[str, Any], wanted: str, reason: str) -> None:
+    assert any(reason in refusal for refusal in application(looks, wanted)["refusals"])
+
+
+@pytest.mark.parametrize(("oldest", "closed"), [("1.0.0", False), ("1.2.0", True)])
+def test_a_release_that_can_do_with_the_database_is_gone_to(oldest: str, closed: bool) -> None:
+    assert application(three(*[app("1.1.0", oldest=oldest)] * 2), closed=closed)["refusals"] == []
+
+
+def test_several_hosts_at_a_time_take_fewer_turns() -> None:
+    looks = three(*[app("1.1.0")] * 5)
+    made = application(looks, batch="2")
+    assert made["turns"] == 3 and made["estimate_seconds"] == 3 * 9 + 6 and "from 1.1.0, 2 at a time;" in made["statement"]
+    assert any("so that one serves" in refusal for refusal in application(looks, batch=5)["refusals"])
+    rates = plans.learn("application", {}, {"plan": made, "done": {"switch": 21.0}})
+    assert rates == {"turn_seconds": 7.0}
+
+
+def test_as_a_part_of_everything_all_hosts_go_at_once() -> None:
+    made = application(three(app("1.1.0"), app("1.1.0")), budget=1, closed=True)
+    assert made["refusals"] == [] and made["statement"] == "Back to 1.0.0: 2 of 2 hosts, from 1.1.0, all at once."
+
+
+def test_over_budget_is_refused() -> None:
+    (refusal,) = application(three(app("1.1.0"), app("1.1.0")), budget=1)["refusals"]
+    assert refusal.startswith("it would take 24 s, and the budget is 1 s. Raise application_rollback_budget_seconds")
+
+
+@pytest.mark.parametrize(
+    ("live", "taken_up"),
+    [
+        (["1.0.0", "1.1.0", "1.1.0"], True),  # killed between two hosts
+        (["1.0.0", "1.0.0", "1.0.0"], True),  # killed before it was closed: else it would go to the release that it came from
+        (["1.1.0", "1.1.0", "1.1.0"], False),  # failed, and every host was put back
+        (["1.0.0", "1.2.0", "1.2.0"], False),  # another release came since
+    ],
+)
+def test_one_that_was_begun_is_taken_up_where_the_hosts_show_it(live: list[str], taken_up: bool) -> None:
+    journal = {"began": MOMENT, "plan": {"to": "1.0.0", "from": "1.1.0", "hosts": []}, "done": {}}
+    made = application(three(*(app(version, {"1.0.0": "1.1.0"}.get(version, "1.0.0"), journal=journal) for version in live)))
+    assert made["taken_up"] is taken_up
+    if taken_up:
+        assert made["to"] == "1.0.0" and made["from"] == "1.1.0" and not made["refusals"]
+        assert made["hosts"] == [f"app{number}" for number, version in enumerate(live, 1) if version != "1.0.0"]
+
+
+def test_who_names_a_release_means_it() -> None:
+    journal = {"began": MOMENT, "plan": {"to": "1.0.0", "from": "1.1.0", "hosts": []}, "done": {}}
+    made = application(three(app("1.0.0", journal=journal), app("1.1.0", journal=journal)), "1.2.0")
+    assert (made["to"], made["taken_up"], made["refusals"]) == ("1.2.0", False, [])
+
+
+# ---------------------------------------------------------------- the configuration
+
+
+def seals(*names: str) -> dict[str, Any]:
+    """A look at a host that has these, the newest first."""
+    return {
+        "seals": [
+            {"name": name, "at": f"2026-11-{30 - place}T00:00:00Z", "commit": "c", "secrets": ""} for place, name in enumerate(names)
+        ],
+        "journal": {},
+        "rates": {},
+        "dirty": [],
+    }
+
+
+def test_the_configuration_goes_to_the_state_before_the_last_run() -> None:
+    chosen = plans.choose_run({"a": seals("r3", "r2", "r1"), "b": seals("r3", "r2", "r1")}, "")
+    assert (chosen["to"], chosen["last"], chosen["refusals"]) == ("r2", "r3", [])
+
+
+def test_what_a_rollback_found_is_no_run_but_can_be_named() -> None:
+    looks = {"a": seals("r3", "x-before", "r2")}
+    assert plans.choose_run(looks, "")["to"] == "r2"
+    assert plans.choose_run(looks, "x-before") == {
+        "to": "x-before",
+        "at": "2026-11-29T00:00:00Z",
+        "last": "r3",
+        "refusals": [],
+        "journal": {},
+    }
+
+
+def test_a_run_that_only_some_hosts_have_is_passed_over() -> None:
+    part = {"a": seals("r3", "r2", "r1"), "b": seals("r3", "r1")}
+    part["b"]["seals"][1]["at"] = "2026-11-28T00:00:00Z"
+    assert plans.choose_run(part, "")["to"] == "r1"
+    assert plans.choose_run(part, "r2")["refusals"] == [
+        "b has no commit of run r2; the oldest that it has: r1. Leave a host that came later out with --limit '!b'"
+    ]
+
+
+def test_without_a_run_before_it_is_refused() -> None:
+    (refusal,) = plans.choose_run({"a": seals("r1"), "b": seals()}, "")["refusals"]
+    assert "left a commit on every host (a, b have fewer than two). Runs are: r1" in refusal
+
+
+def test_a_rollback_that_was_begun_has_its_run() -> None:
+    looks = {"a": seals("r3", "r2", "r1"), "b": {**seals("r3", "r2", "r1"), "journal": {"began": MOMENT, "plan": {"to": "r1"}, "done": {}}}}
+    assert plans.choose_run(looks, "")["to"] == "r1"
+    with pytest.raises(RollbackError, match="a rollback to r1 was begun .* -e rollback_run=r1"):
+        plans.choose_run(looks, "r2")
+
+
+@pytest.mark.parametrize(("holders", "taken_up"), [(3, True), (2, True), (1, False)])
+def test_a_journal_that_only_a_lost_host_has_is_of_a_rollback_that_was_undone(holders: int, taken_up: bool) -> None:
+    looks = {name: seals("r3", "r2", "r1") for name in "abc"}
+    for name in list(looks)[:holders]:
+        looks[name]["journal"] = {"began": MOMENT, "plan": {"to": "r1", "keepers": ["a", "b", "c"]}, "done": {}}
+    assert (plans.choose_run(looks, "")["to"] == "r1") is taken_up
+    assert plans.choose_run({**looks, "d": seals("r3", "r2", "r1")}, "r1")["to"] == "r1"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "wanted"),
+    [
+        (["app1", "app2", "db1", "edge1", "edge2"], [["db1", "app1"], ["app2"], ["edge1"], ["edge2"]]),
+        (["edge2"], [["edge2"]]),
+        (["app3"], [["app3"]]),
+        ([], []),
+    ],
+)
+def test_one_host_of_a_tier_at_a_time_and_the_edge_alone(hosts: list[str], wanted: list[list[str]]) -> None:
+    assert [turn["hosts"] for turn in plans.turns(TIERS, hosts, [], ["edge"])] == wanted
+
+
+def test_a_host_of_two_tiers_goes_once() -> None:
+    assert [turn["hosts"] for turn in plans.turns({"a": ["x", "y"], "b": ["x"], "edge": []}, ["x", "y"], [], ["edge"])] == [["x"], ["y"]]
+
+
+def found(files: int = 0, units: dict[str, str] | None = None, refused: str = "", kept: dict[str, str] | None = None) -> dict[str, Any]:
+    return {
+        "files": [{"path": f"/etc/{number}", "what": "changed", "units": list(units or {})} for number in range(files)],
+        "units": units or {},
+        "kept": kept or {},
+        "refused": refused,
+    }
+
+
+def configuration(
+    host: dict[str, dict[str, Any]], looks: dict[str, dict[str, Any]] | None = None, budget: float = 600, wanted: str = ""
+) -> dict[str, Any]:
+    looks = looks or {name: seals("r3", "r2") for name in host}
+    chosen = plans.choose_run(looks, wanted)
+    return plans.configuration_plan(looks, chosen, host, tiers=TIERS, serving=SERVING, budget_seconds=budget, moment=MOMENT)
+
+
+def test_the_plan_of_the_configuration_names_files_and_who_is_drained() -> None:
+    looks = {name: seals("r3", "r2") for name in ("db1", "app1", "edge1")}
+    looks["edge1"]["dirty"] = ["motd"]
+    journal = configuration(
+        {
+            "db1": found(),
+            "app1": found(2, {"arxos-api.service": "restart"}, kept={"/etc/ssl/x": "certificate or key"}),
+            "edge1": found(1, {"nginx.service": "reload"}),
+        },
+        looks,
+    )
+    plan = journal["plan"]
+    assert plan["turns"] == [{"hosts": ["app1"], "drained": ["app1"]}, {"hosts": ["edge1"], "drained": []}]
+    assert plan["before"] == "20261126T031500Z-before" and plan["estimate_seconds"] == 25 + 12 + 10 and plan["refusals"] == []
+    assert plan["statement"].startswith(
+        "Back to run r2 of 2026-11-29T00:00:00Z: 3 files on 2 of 3 hosts, in 2 turns; 1 that differ stay as they are;"
+    )
+    assert plan["lines"] == [
+        "app1: /etc/0 changed (arxos-api.service)",
+        "app1: /etc/1 changed (arxos-api.service)",
+        "app1: /etc/ssl/x stays: certificate or key",
+        "edge1: 1 changes that no commit has are committed first (motd)",
+        "edge1: /etc/0 changed (nginx.service)",
+    ]
+
+
+def test_a_daemon_that_refuses_and_a_budget_refuse_the_configuration() -> None:
+    plan = configuration({"edge1": found(1, refused="nginx refuses the configuration")}, budget=1)["plan"]
+    assert plan["refusals"][0] == "edge1: nginx refuses the configuration" and "the budget is 1 s" in plan["refusals"][1]
+
+
+def test_a_configuration_that_was_begun_keeps_its_turns() -> None:
+    begun = configuration({"app1": found(1), "edge1": found(1)})
+    begun["done"] = {"plan": 0.0, "turn 1": 4.0}
+    looks = {name: {**seals("r3", "r2"), "journal": begun} for name in ("app1", "edge1")}
+    again = configuration({"app1": found(), "edge1": found(1)}, looks, budget=1)
+    assert again["plan"]["turns"] == begun["plan"]["turns"] and again["done"] == begun["done"] and again["plan"]["taken_up"]
+    assert again["plan"]["before"] == begun["plan"]["before"] and again["plan"]["refusals"] == []
+    # A host that was put back, whatever was noted of it, goes again.
+    assert configuration({"app1": found(1), "edge1": found(1)}, looks)["done"] == {"plan": 0.0}
+
+
+# ---------------------------------------------------------------- everything
+
+
+def database(**more: Any) -> dict[str, Any]:
+    return {"to": "1.1.0", "estimate_seconds": 30.0, "refusals": [], "statement": "Back to 1.1.0: drops all.", **more}
+
+
+def full(parts: dict[str, Any] | None = None, looks: dict[str, Any] | None = None, budget: float = 1800) -> dict[str, Any]:
+    parts = {
+        "database": database(),
+        "application": application(three(app("1.1.0")), closed=True),
+        "configuration": configuration({"edge1": found(1)}),
+        **(parts or {}),
+    }
+    given = (parts["database"], parts["application"], parts["configuration"])
+    return plans.full_plan(*given, looks=looks or {}, budget_seconds=budget, moment=MOMENT)
+
+
+def test_everything_is_the_sum_of_its_parts() -> None:
+    plan = full()["plan"]
+    assert plan["steps"] == {"stop": 10.0, "database": 40.0, "application": 15.0, "configuration": 17.0, "verify": 12.0, "resume": 5.0}
+    assert plan["estimate_seconds"] == 99.0 and plan["refusals"] == []
+    assert plan["release"] == {"to": "1.0.0", "from": "1.1.0", "hosts": ["app1"]} and plan["run"] == "r2"
+    assert "about 1 min 39 s of 30 min 0 s" in plan["statement"] and "Database: Back to 1.1.0: drops all." in plan["statement"]
+
+
+def test_what_refuses_a_part_refuses_everything() -> None:
+    parts = {
+        "database": database(refusals=["it drops 7 transactions since noon"]),
+        "application": application(three(app("1.0.0", ""))),
+        "configuration": configuration({"edge1": found(1, refused="nginx refuses")}),
+    }
+    assert full(parts, budget=60)["plan"]["refusals"] == [
+        "database: it drops 7 transactions since noon",
+        "application: no release was live before this one",
+        "configuration: edge1: nginx refuses",
+        "it would take 1 min 39 s, and the budget is 1 min 0 s. Raise full_rollback_budget_seconds if the platform may be away for as long",
+    ]
+
+
+def test_everything_that_was_begun_goes_on_where_it_was() -> None:
+    begun = full()
+    begun["done"] = {"plan": 0, "stop": 8.0, "database": 40.0}
+    again = full({"application": application(three(app("1.0.0", "")))}, {"db1": {"journal": begun}})
+    assert again["done"] == begun["done"] and again["plan"]["taken_up"] and again["plan"]["refusals"] == []
+    begun["done"]["configuration"] = 5.0
+    refused = {"configuration": configuration({"edge1": found(1, refused="nginx refuses")})}
+    assert full(refused, {"db1": {"journal": begun}})["plan"]["refusals"] == []
+    with pytest.raises(RollbackError, match="finish it first, with -e to=1.1.0"):
+        full({"database": database(to="1.0.0")}, {"db1": {"journal": begun}})
+
+
+# ---------------------------------------------------------------- what is learnt
+
+
+def test_progress_is_told_against_estimate_and_budget() -> None:
+    journal = {"plan": {"estimate_seconds": 20.0, "budget_seconds": 30.0}, "done": {"plan": 9.0, "switch": 21.44}}
+    assert plans.progress(journal) == "switch 21.4 s: 21.4 s, where 20 s were estimated and 30 s are allowed."
+    journal["done"]["verify"] = 9.0
+    assert plans.progress(journal).endswith("30.4 s, where 20 s were estimated and 30 s are allowed. It is over its budget.")
+    journal["done"] = {}
+    assert plans.progress(journal).startswith("nothing yet: 0.0 s")
+
+
+def test_after_a_rollback_its_estimate_is_what_it_took() -> None:
+    made = application(three(app("1.1.0"), app("1.1.0"), app("1.1.0")))
+    rates = plans.learn("application", {}, {"plan": made, "done": {"plan": 0, "switch": 21.0, "verify": 2.5}})
+    assert rates == {"turn_seconds": 7.0, "verify_seconds": 2.5}
+    assert application(three(app("1.1.0", rates=rates), app("1.1.0"), app("1.1.0")))["estimate_seconds"] == 23.5
+
+    journal = configuration({"db1": found(1), "app1": found(1, {"arxos-api.service": "restart"}), "edge1": found(1), "edge2": found(1)})
+    done = {"plan": 0, "turn 1": 21.0, "turn 2": 5.0, "turn 3": 7.0, "verify": 4.0, "seal": 99.0}
+    rates = plans.learn("configuration", {"turn_seconds": 50.0}, {**journal, "done": done})
+    assert rates == {"turn_seconds": 6.0, "drained_seconds": 21.0, "verify_seconds": 4.0}
+    looks = {name: {**seals("r3", "r2"), "rates": rates} for name in ("db1", "app1", "edge1", "edge2")}
+    again = configuration(
+        {"db1": found(1), "app1": found(1, {"arxos-api.service": "restart"}), "edge1": found(1), "edge2": found(1)}, looks
+    )
+    assert again["plan"]["estimate_seconds"] == 37.0
+
+    everything = full()
+    done = {"plan": 0, "stop": 8.0, "database": 39.0, "application": 11.0, "configuration": 9.0, "verify": 6.0, "resume": 2.0}
+    inside = {"database": {"done": {"plan": 3, "fence": 2.0, "rejoin": 28.0}}, "configuration": {"done": {"plan": 0, "turn 1": 6.0}}}
+    rates = plans.learn("full", {}, {**everything, "done": done}, inside)
+    assert rates == {
+        "stop_seconds": 8.0,
+        "database_seconds": 9.0,
+        "application_seconds": 11.0,
+        "configuration_seconds": 3.0,
+        "verify_seconds": 6.0,
+        "resume_seconds": 2.0,
+    }
+    with pytest.raises(RollbackError, match="nothing is known"):
+        plans.learn("weather", {}, everything)
+
+
+def test_nothing_is_learnt_of_what_was_not_done() -> None:
+    known = {"turn_seconds": 7.0}
+    assert plans.learn("application", known, {"plan": application(three(app("1.0.0")), "1.0.0"), "done": {"switch": 1.0}}) == known

@@ -1,0 +1,137 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, The arxos.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What rollbacks believe of roles, and what playbooks/group_vars tell them, is what is there."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from ansible_collections.arxos.platform.plugins.module_utils import _configuration_rollback as back
+from ansible_collections.arxos.platform.plugins.module_utils import _rotation
+
+ROOT = Path(__file__).resolve().parents[2]
+GROUP_VARS = ROOT / "playbooks/group_vars"
+LOADER = DataLoader()
+SECRETS = yaml.safe_load((GROUP_VARS / "all/secrets.yml").read_text())["arxos_secrets"]
+
+
+def told(expression: str, *files: str, **given: Any) -> Any:
+    """An expression as a host sees it."""
+    variables: dict[str, Any] = {}
+    for name in files:
+        variables |= LOADER.load_from_file(str(GROUP_VARS / name), trusted_as_template=True) or {}
+    return Templar(loader=LOADER, variables={**variables, **given}).template(trust_as_template("{{ " + expression + " }}"))
+
+
+# In a process of its own: it asks a lookup, and Ansible's way to find plugins does not go with pytest's to find the collection.
+MARKS = """
+import json, sys
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar, trust_as_template
+init_plugin_loader([])
+loader, variables = DataLoader(), {}
+for path in sys.argv[1:]:
+    variables |= loader.load_from_file(path, trusted_as_template=True)
+for given in json.load(sys.stdin):
+    print(Templar(loader=loader, variables={**variables, **given}).template(trust_as_template("{{ arxos_secrets_mark }}")))
+"""
+
+
+def marks(*secrets: dict[str, Any]) -> list[str]:
+    """The mark of each set of secrets."""
+    files = [str(GROUP_VARS / "all" / f"{name}.yml") for name in ("secrets", "rotation", "rollback")]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", MARKS, *files],
+        input=json.dumps(secrets),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_mark_tells_that_any_secret_has_changed_and_none_of_them() -> None:
+    values = {name: f"value of {name}" for name in SECRETS}
+    begun = _rotation.begun(_rotation.State(), {"jwt": ["vault_arxos_api_jwt_secret"]}, {}, lambda name: f"new {name}")
+    today, again, *others = marks(
+        values, dict(reversed(values.items())), *({**values, name: "another"} for name in SECRETS), {**values, **_rotation.written(begun)}
+    )
+    assert today == again and len(today) == 16
+    assert len(set(others)) == len(SECRETS) + 1 and today not in others
+
+
+def test_what_a_reload_does_not_bring_is_what_the_roles_restart_for() -> None:
+    pool = yaml.safe_load((ROOT / "roles/connection_pool/vars/main.yml").read_text())["__connection_pool_restarts"]
+    handlers = yaml.safe_load((ROOT / "roles/intrusion_detection/handlers/main.yml").read_text())
+    bans = handlers[0]["vars"]["__intrusion_detection_start_files"]
+    environment = yaml.safe_load((ROOT / "roles/arxos_api/vars/main.yml").read_text())[
+        "__arxos_api_environment_file"
+    ]  # systemd reads it at a start
+    for path in [*pool, *bans, environment]:
+        if path.startswith("/etc/") and not path.startswith("/etc/systemd/system/"):
+            assert any(fnmatch.fnmatchcase(path, pattern) for pattern in back.RESTARTED_FOR), path
+    assert set(back.RESTARTED_FOR) <= {*pool, *bans, environment}
+
+
+@pytest.mark.parametrize(("role", "unit"), [("log_shipping", "rsyslog.service"), ("log_rotation", "systemd-journald.service")])
+def test_what_is_always_restarted_is_so_by_its_role(role: str, unit: str) -> None:
+    handlers = yaml.safe_load((ROOT / "roles" / role / "handlers/main.yml").read_text())
+    states = {
+        task["ansible.builtin.systemd_service"]["state"] for task in handlers if task["ansible.builtin.systemd_service"]["name"] == unit
+    }
+    assert states == {"restarted"} and unit in back.RESTARTED
+
+
+@pytest.mark.parametrize(
+    ("role", "tasks"),
+    [
+        ("hardening", "relogin.yml"),
+        ("firewall", "prove.yml"),
+        ("redis_cluster", "restart.yml"),
+        ("nginx", "upstream.yml"),
+        ("arxos_api", "switch.yml"),
+    ],
+)
+def test_the_ways_of_the_roles_are_there(role: str, tasks: str) -> None:
+    assert (ROOT / "roles" / role / "tasks" / tasks).is_file()
+
+
+def test_every_tier_takes_turns_and_the_edge_is_last() -> None:
+    groups = yaml.safe_load((ROOT / "inventories/lab/hosts.yml").read_text())["all"]["children"]
+    hosts = {name: list(group["hosts"] or {}) for name, group in groups.items()}
+    tiers = told("configuration_rollback_tiers", "all/rollback.yml", groups={**hosts, "all": []})
+    assert {name: list(members) for name, members in tiers.items()} == hosts
+    assert list(tiers)[-1] == "edge"
+
+
+def test_budgets_are_those_that_are_promised() -> None:
+    everybody = yaml.safe_load((GROUP_VARS / "all/rollback.yml").read_text())
+    database = yaml.safe_load((GROUP_VARS / "database/rollback.yml").read_text())
+    assert everybody["application_rollback_budget_seconds"] == 5 * 60
+    assert database["rollback_budget_seconds"] == 15 * 60
+    assert everybody["full_rollback_budget_seconds"] == 30 * 60
+
+
+@pytest.mark.parametrize("name", ["lab", "staging", "production"])
+def test_nobody_rehearses_in_production(name: str) -> None:
+    environment = yaml.safe_load((ROOT / "inventories" / name / "group_vars/all/platform.yml").read_text())["arxos_environment"]
+    (task,) = yaml.safe_load((ROOT / "playbooks/tasks/rollback_rehearsal.yml").read_text())
+    allowed = told(task["ansible.builtin.assert"]["that"], "all/rollback.yml", arxos_environment=environment, rehearse="true")
+    assert allowed is (name != "production")
+    assert told(task["ansible.builtin.assert"]["that"], "all/rollback.yml", arxos_environment=environment) is True
