@@ -69,6 +69,17 @@ PLAYED = {
         return {"changed": True, "path": "record/" + given["name"], "sha256": ""}
 """,
 }
+# A rehearsal goes back and forth again in one run.
+TWICE = """
+- import_playbook: rolling_switch.yml
+  vars: {release_version: 1.1.0}
+- hosts: app
+  gather_facts: false
+  tasks:
+    - set_fact: {arxos_release_before: 1.1.0}
+- import_playbook: rolling_switch.yml
+  vars: {release_version: 1.0.0}
+"""
 SETUP = """#!/usr/bin/python
 import json
 print(json.dumps({"changed": False, "ansible_facts": {"distribution_major_version": "12"}}))
@@ -112,6 +123,7 @@ def roll(tmp_path: Path) -> Any:
         shutil.copy(path, books / path.relative_to(ROOT / "playbooks"))
     (books / "library").mkdir()
     (books / "library/setup.py").write_text(SETUP)
+    (books / "twice.yml").write_text(TWICE)
     parts = {
         **{f"plugins/action/{name}.py": ACTION % (tmp_path, text.strip()) for name, text in PLAYED.items()},
         **{
@@ -125,7 +137,14 @@ def roll(tmp_path: Path) -> Any:
         (platform / name).parent.mkdir(parents=True, exist_ok=True)
         (platform / name).write_text(text)
 
-    def play(soak: dict[str, Any] | None = None, dies: str = "", unhealthy: list[str] | None = None, edges: int = 1, **given: Any) -> Run:
+    def play(
+        soak: dict[str, Any] | None = None,
+        dies: str = "",
+        unhealthy: list[str] | None = None,
+        edges: int = 1,
+        twice: bool = False,
+        **given: Any,
+    ) -> Run:
         (tmp_path / "soak.json").write_text(json.dumps({SOCKETS[name]: found for name, found in (soak or {}).items()}))
         facts = {
             "ansible_connection": "local",
@@ -148,15 +167,9 @@ def roll(tmp_path: Path) -> Any:
             "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
             "ANSIBLE_PIPELINING": "1",
         }
-        words = [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "-i",
-            str(tmp_path / "hosts.yml"),
-            str(books / "rolling_switch.yml"),
-        ]
-        done = subprocess.run(
-            [*words, "-e", "release_version=1.1.0"], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False
-        )
+        words = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(tmp_path / "hosts.yml")]
+        words += [str(books / "twice.yml")] if twice else [str(books / "rolling_switch.yml"), "-e", "release_version=1.1.0"]
+        done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False)
         notes = (tmp_path / "notes").read_text().splitlines() if (tmp_path / "notes").exists() else []
         return Run(done.returncode, done.stdout + done.stderr, [line.rstrip() for line in notes], tmp_path)
 
@@ -231,3 +244,10 @@ def test_where_an_edge_host_dies_nothing_is_switched_that_it_may_not_have_draine
     assert run.starts == ["evidence release-1.1.0-edge1"]
     assert "edge1: the host was lost on the way" in " ".join(run.said.split()) and "No host had to be put back" in run.said
     assert [line for line in run.notes if line.startswith("edge2")] == ["edge2 drains app1", "edge2 drains"]
+
+
+def test_in_a_second_switch_of_a_run_nobody_goes_whose_turn_it_was_in_the_first(roll: Any) -> None:
+    run = roll(twice=True, arxos_release_soak_seconds=0, unhealthy=["app1 1.0.0"])
+    assert run.code != 0
+    assert run.starts[:4] == ["app1 starts 1.1.0", "app2 starts 1.1.0", "app3 starts 1.1.0", "app1 starts 1.0.0"]
+    assert [line for line in run.starts if line.endswith("starts 1.0.0")] == ["app1 starts 1.0.0"]
