@@ -40,8 +40,8 @@ KEPT: dict[str, tuple[str, ...]] = {
         ),
         *(f"/etc/{name}/*" for name in ("network", "netplan", "systemd/network", "cloud")),
     ),
-    # What the firewall proved, a guard of the database and whether traffic is open are not configuration: they say how things stand.
-    "state": ("/etc/.updated", "/etc/nftables.proved*", UNIT_FILE, DROP_IN, "/etc/nginx/arxos/traffic*"),
+    # What the firewall proved and a guard of the database are not configuration: they say how things stand.
+    "state": ("/etc/.updated", "/etc/nftables.proved*", UNIT_FILE, DROP_IN),
     "package": ("/etc/alternatives/*", "/etc/rc?.d/*", "/etc/ld.so.cache"),
 }
 
