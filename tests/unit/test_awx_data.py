@@ -133,7 +133,7 @@ class Tree:
         self.read: set[str] = set()
         self.unguarded: set[str] = set()
         self.set: set[str] = set()
-        self._seen: set[Path] = set()
+        self.files: set[Path] = set()
         self._file(PLAYBOOKS / f"{playbook}.yml")
 
     @property
@@ -142,9 +142,9 @@ class Tree:
         return self.read - self.set - MAGIC - KNOWN
 
     def _file(self, path: Path) -> None:
-        if path in self._seen or not path.is_file():
+        if path in self.files or not path.is_file():
             return
-        self._seen.add(path)
+        self.files.add(path)
         self._walk(read(path), "", path.parent)
 
     def _walk(self, node: Any, key: str, folder: Path) -> None:
@@ -166,7 +166,7 @@ class Tree:
         elif name in ("vars", "ansible.builtin.set_fact") and isinstance(value, dict):
             self.set |= set(value)
         elif name in ("ansible.builtin.import_playbook", "ansible.builtin.import_tasks", "ansible.builtin.include_tasks"):
-            self._file(folder / value)
+            self._file(folder / (value["file"] if isinstance(value, dict) else value))
 
     def _template(self, source: str) -> None:
         tree = JINJA.parse(source)
@@ -228,7 +228,7 @@ def test_an_answer_that_was_left_empty_is_none() -> None:
     }
     assert optional
     for playbook, name in sorted(optional):
-        text = "\n".join(path.read_text() for path in (PLAYBOOKS / f"{playbook}.yml", PLAYBOOKS / "rolling_switch.yml"))
+        text = "\n".join(path.read_text() for path in TREES[playbook].files)
         taken = re.findall(rf"(?<![\w'.]){name} \| default\(((?:[^()]|\([^()]*\))*)\)", text)
         assert taken and all(given.endswith(", true") for given in taken), f"{playbook}: {name}: {taken}"
 

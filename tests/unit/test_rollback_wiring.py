@@ -128,11 +128,6 @@ def test_budgets_are_those_that_are_promised() -> None:
     assert everybody["full_rollback_budget_seconds"] == 30 * 60
 
 
-@pytest.mark.parametrize(("given", "goes"), [({}, ""), ({"to": "1.2.0"}, "1.2.0"), ({"rollback_point": "rehearsal-1"}, "rehearsal-1")])
-def test_where_the_database_goes(given: dict[str, str], goes: str) -> None:
-    assert told("rollback_to", "database/rollback.yml", **given) == goes
-
-
 @pytest.mark.parametrize("name", ["lab", "staging", "production"])
 def test_nobody_rehearses_in_production(name: str) -> None:
     environment = yaml.safe_load((ROOT / "inventories" / name / "group_vars/all/platform.yml").read_text())["arxos_environment"]
