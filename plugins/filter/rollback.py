@@ -42,9 +42,10 @@ def guard_plan(members: Members, release: str, roles: dict[str, str], moment: st
     return dict(_told(_rollback.guard_plan, str(release), members, roles, moment))
 
 
-def application_rollback_plan(looks: Members, wanted: str, budget_seconds: float) -> dict[str, Any]:
+def application_rollback_plan(looks: Members, wanted: str, budget_seconds: float, batch: Any = 1, closed: bool = False) -> dict[str, Any]:
     """The way of the application: see P(application_rollback_plan#filter)."""
-    return dict(_told(_rollback_plans.application_plan, looks, str(wanted), budget_seconds=float(budget_seconds)))
+    more = {"budget_seconds": float(budget_seconds), "batch": batch, "closed": closed}
+    return dict(_told(_rollback_plans.application_plan, looks, str(wanted), **more))
 
 
 def configuration_rollback_run(looks: Members, wanted: str) -> dict[str, Any]:

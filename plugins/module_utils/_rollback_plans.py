@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.arxos.platform.plugins.module_utils import _migrations, _soak
 from ansible_collections.arxos.platform.plugins.module_utils._configuration_rollback import BEFORE
 from ansible_collections.arxos.platform.plugins.module_utils._rollback import RollbackError, duration, take_up
 
@@ -24,7 +25,7 @@ UNCOUNTED = ("plan", "seal")
 # Seconds, until this platform has measured its own: what each finished rollback leaves on its hosts. On the long side of what two cores need for the
 # lab, so that a first estimate promises nothing that is not kept.
 RATES: dict[str, dict[str, float]] = {
-    "application": {"host_seconds": 9.0, "verify_seconds": 6.0},
+    "application": {"turn_seconds": 9.0, "verify_seconds": 6.0},
     "configuration": {"turn_seconds": 12.0, "drained_seconds": 25.0, "verify_seconds": 10.0},
     # Beside what the parts themselves take: their own bookkeeping.
     "full": {
@@ -80,10 +81,13 @@ def _some(names: Iterable[str]) -> str:
 # ---------------------------------------------------------------- the application
 
 
-def application_plan(looks: Mapping[str, Mapping[str, Any]], wanted: str, *, budget_seconds: float) -> dict[str, Any]:
-    """To the release C(wanted), empty for the one before. C(looks) by host: C(current), C(previous), C(installed), C(journal), C(rates).
+def application_plan(
+    looks: Mapping[str, Mapping[str, Any]], wanted: str, *, budget_seconds: float, batch: Any = 1, closed: bool = False
+) -> dict[str, Any]:
+    """To the release C(wanted), empty for the one before. C(looks) by host: C(current), C(previous), C(installed), C(oldest), C(journal), C(rates).
 
-    A rollback that was not finished is taken up while the hosts show it: some of them, or all, have the release that it goes to.
+    A rollback that was not finished is taken up while the hosts show it: some of them, or all, have the release that it goes to. C(batch) hosts go
+    at a time; C(closed) as a part of a full rollback: all at once, with the time in its budget, and no migration in the way, since the database goes as well.
     """
     live = {host: str(look["current"]) for host, look in looks.items()}
     journal = _application_journal(looks, live) if not wanted else {}
@@ -106,23 +110,48 @@ def application_plan(looks: Mapping[str, Mapping[str, Any]], wanted: str, *, bud
             " with -e rollback_version=, or deploy it with playbooks/deploy.yml"
         )
     hosts = [host for host in looks if to and live[host] != to]
-    rates = rates_of("application", looks)
-    estimate = len(hosts) * rates["host_seconds"] + rates["verify_seconds"] if hosts else rates["verify_seconds"]
-    refusals += budget_refusals(estimate, budget_seconds, "application_rollback_budget_seconds")
     left = Counter(version for version in live.values() if version and version != to)
+    statement = f"Back to {to or 'nothing'}: {len(hosts)} of {len(looks)} hosts, from {', '.join(sorted(left)) or to}, "
+    rates, turns_taken = rates_of("application", looks), 1
+    if closed:
+        statement += "all at once."
+    else:
+        refusals += _contract_refusals(looks, to)
+        try:
+            turns_taken = len(_soak.batches(hosts, 0, batch, len(looks)))
+        except _soak.SoakError as error:
+            refusals.append(str(error))
+    estimate = turns_taken * rates["turn_seconds"] + rates["verify_seconds"]
+    if not closed:
+        refusals += budget_refusals(estimate, budget_seconds, "application_rollback_budget_seconds")
+        statement += (
+            f"{batch} at a time; about {duration(estimate)} of {duration(budget_seconds)}; drops no data, the database stays as it is."
+        )
     return {
         "to": to,
         "from": journal.get("from") or (left.most_common(1)[0][0] if left else to),
         "hosts": hosts,
+        "turns": turns_taken,
         "estimate_seconds": round(estimate, 1),
         "budget_seconds": float(budget_seconds),
         "refusals": refusals,
         "taken_up": bool(journal),
-        "statement": (
-            f"Back to {to or 'nothing'}: {len(hosts)} of {len(looks)} hosts, from {', '.join(sorted(left)) or to}, one after another;"
-            f" about {duration(estimate)} of {duration(budget_seconds)}; drops no data, the database stays as it is."
-        ),
+        "statement": statement,
     }
+
+
+def _contract_refusals(looks: Mapping[str, Mapping[str, Any]], to: str) -> list[str]:
+    """Why a release that cannot do with the database any more is refused, where migrations that contract say so."""
+    oldest = max((str(look["oldest"]) for look in looks.values() if look["oldest"]), key=_migrations.release_number, default="")
+    try:
+        if not to or not oldest or _migrations.release_number(to) >= _migrations.release_number(oldest):
+            return []
+    except _migrations.MigrationError as error:
+        return [str(error)]
+    return [
+        f"migrations have taken away what releases before {oldest} need: go to that one or a later one, or take the database back as well, with"
+        " playbooks/rollback.yml"
+    ]
 
 
 def _application_journal(looks: Mapping[str, Mapping[str, Any]], live: Mapping[str, str]) -> dict[str, Any]:
@@ -346,8 +375,8 @@ def learn(
     known = {key: float(value) for key, value in rates.items()}
     plan, done = journal["plan"], {step: float(seconds) for step, seconds in journal["done"].items()}
     if name == "application":
-        if plan["hosts"] and "switch" in done:
-            known["host_seconds"] = round(done["switch"] / len(plan["hosts"]), 2)
+        if plan["turns"] and "switch" in done:
+            known["turn_seconds"] = round(done["switch"] / plan["turns"], 2)
     elif name == "configuration":
         for kind, drained in (("turn_seconds", False), ("drained_seconds", True)):
             measured = [

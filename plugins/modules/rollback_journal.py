@@ -71,7 +71,7 @@ rates:
   description: What was measured before this call.
   returned: success
   type: dict
-  sample: {host_seconds: 7.2}
+  sample: {turn_seconds: 7.2}
 """
 
 from ansible_collections.arxos.platform.plugins.module_utils._rollback_journal import DIRECTORY, JournalError, Notes

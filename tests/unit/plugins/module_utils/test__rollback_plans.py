@@ -20,15 +20,23 @@ SERVING = ["arxos-api.service"]
 
 
 def app(current: str, previous: str = "1.0.0", **more: Any) -> dict[str, Any]:
-    return {"current": current, "previous": previous, "installed": ["1.0.0", "1.1.0", "1.2.0"], "journal": {}, "rates": {}, **more}
+    return {
+        "current": current,
+        "previous": previous,
+        "installed": ["1.0.0", "1.1.0", "1.2.0"],
+        "oldest": "",
+        "journal": {},
+        "rates": {},
+        **more,
+    }
 
 
 def three(*looks: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {f"app{number}": look for number, look in enumerate(looks, 1)}
 
 
-def application(looks: dict[str, dict[str, Any]], wanted: str = "", budget: float = 300) -> dict[str, Any]:
-    return plans.application_plan(looks, wanted, budget_seconds=budget)
+def application(looks: dict[str, dict[str, Any]], wanted: str = "", budget: float = 300, **more: Any) -> dict[str, Any]:
+    return plans.application_plan(looks, wanted, budget_seconds=budget, **more)
 
 
 def test_the_application_goes_to_the_release_before() -> None:
@@ -36,12 +44,12 @@ def test_the_application_goes_to_the_release_before() -> None:
     assert (made["to"], made["from"], made["hosts"], made["refusals"]) == ("1.0.0", "1.1.0", ["app1", "app2", "app3"], [])
     assert made["estimate_seconds"] == 3 * 9 + 6
     assert made["statement"] == (
-        "Back to 1.0.0: 3 of 3 hosts, from 1.1.0, one after another; about 33 s of 5 min 0 s; drops no data, the database stays as it is."
+        "Back to 1.0.0: 3 of 3 hosts, from 1.1.0, 1 at a time; about 33 s of 5 min 0 s; drops no data, the database stays as it is."
     )
 
 
 def test_the_estimate_is_of_what_was_measured() -> None:
-    made = application(three(app("1.1.0", rates={"host_seconds": 5.5, "verify_seconds": 2.0}), app("1.1.0"), app("1.0.0", "")), "1.0.0")
+    made = application(three(app("1.1.0", rates={"turn_seconds": 5.5, "verify_seconds": 2.0}), app("1.1.0"), app("1.0.0", "")), "1.0.0")
     assert made["hosts"] == ["app1", "app2"] and made["estimate_seconds"] == 13.0
 
 
@@ -56,15 +64,37 @@ def test_the_estimate_is_of_what_was_measured() -> None:
             "1.0.0 is not installed on app2. On every host there are 1.1.0, 1.2.0",
         ),
         (three(app("1.1.0")), "9.9.9", "9.9.9 is not installed on app1"),
+        (three(app("1.1.0", oldest="1.0.1"), app("1.1.0")), "", "what releases before 1.0.1 need: go to that one or a later one"),
+        (three(app("1.1.0", oldest="1.0.1"), app("1.1.0", oldest="1.10.0")), "1.2.0", "what releases before 1.10.0 need"),
+        (three(app("today", oldest="1.0.1", installed=["today", "then"])), "then", "'then' is no version"),
     ],
 )
 def test_the_application_is_refused(looks: dict[str, Any], wanted: str, reason: str) -> None:
     assert any(reason in refusal for refusal in application(looks, wanted)["refusals"])
 
 
+@pytest.mark.parametrize(("oldest", "closed"), [("1.0.0", False), ("1.2.0", True)])
+def test_a_release_that_can_do_with_the_database_is_gone_to(oldest: str, closed: bool) -> None:
+    assert application(three(*[app("1.1.0", oldest=oldest)] * 2), closed=closed)["refusals"] == []
+
+
+def test_several_hosts_at_a_time_take_fewer_turns() -> None:
+    looks = three(*[app("1.1.0")] * 5)
+    made = application(looks, batch="2")
+    assert made["turns"] == 3 and made["estimate_seconds"] == 3 * 9 + 6 and "from 1.1.0, 2 at a time;" in made["statement"]
+    assert any("so that one serves" in refusal for refusal in application(looks, batch=5)["refusals"])
+    rates = plans.learn("application", {}, {"plan": made, "done": {"switch": 21.0}})
+    assert rates == {"turn_seconds": 7.0}
+
+
+def test_as_a_part_of_everything_all_hosts_go_at_once() -> None:
+    made = application(three(app("1.1.0"), app("1.1.0")), budget=1, closed=True)
+    assert made["refusals"] == [] and made["statement"] == "Back to 1.0.0: 2 of 2 hosts, from 1.1.0, all at once."
+
+
 def test_over_budget_is_refused() -> None:
-    (refusal,) = application(three(app("1.1.0")), budget=1)["refusals"]
-    assert refusal.startswith("it would take 15 s, and the budget is 1 s. Raise application_rollback_budget_seconds")
+    (refusal,) = application(three(app("1.1.0"), app("1.1.0")), budget=1)["refusals"]
+    assert refusal.startswith("it would take 24 s, and the budget is 1 s. Raise application_rollback_budget_seconds")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +269,7 @@ def database(**more: Any) -> dict[str, Any]:
 def full(parts: dict[str, Any] | None = None, looks: dict[str, Any] | None = None, budget: float = 1800) -> dict[str, Any]:
     parts = {
         "database": database(),
-        "application": application(three(app("1.1.0"))),
+        "application": application(three(app("1.1.0")), closed=True),
         "configuration": configuration({"edge1": found(1)}),
         **(parts or {}),
     }
@@ -296,7 +326,7 @@ def test_progress_is_told_against_estimate_and_budget() -> None:
 def test_after_a_rollback_its_estimate_is_what_it_took() -> None:
     made = application(three(app("1.1.0"), app("1.1.0"), app("1.1.0")))
     rates = plans.learn("application", {}, {"plan": made, "done": {"plan": 0, "switch": 21.0, "verify": 2.5}})
-    assert rates == {"host_seconds": 7.0, "verify_seconds": 2.5}
+    assert rates == {"turn_seconds": 7.0, "verify_seconds": 2.5}
     assert application(three(app("1.1.0", rates=rates), app("1.1.0"), app("1.1.0")))["estimate_seconds"] == 23.5
 
     journal = configuration({"db1": found(1), "app1": found(1, {"arxos-api.service": "restart"}), "edge1": found(1), "edge2": found(1)})
@@ -326,5 +356,5 @@ def test_after_a_rollback_its_estimate_is_what_it_took() -> None:
 
 
 def test_nothing_is_learnt_of_what_was_not_done() -> None:
-    known = {"host_seconds": 7.0}
+    known = {"turn_seconds": 7.0}
     assert plans.learn("application", known, {"plan": application(three(app("1.0.0")), "1.0.0"), "done": {"switch": 1.0}}) == known

@@ -30,10 +30,10 @@ def test_a_rollback_is_noted_taken_up_and_finished(capsys: pytest.CaptureFixture
     assert checked["changed"] and not list(tmp_path.iterdir())
     assert call(rollback_journal, capsys, **at, state="noted", journal=JOURNAL)["changed"]
     assert call(rollback_journal, capsys, **at) == {**call(rollback_journal, capsys, **at), "changed": False, "journal": JOURNAL}
-    assert call(rollback_journal, capsys, **at, state="finished", rates={"host_seconds": 7.0}, _ansible_check_mode=True)["changed"]
-    assert call(rollback_journal, capsys, **at, state="finished", rates={"host_seconds": 7.0})["changed"]
+    assert call(rollback_journal, capsys, **at, state="finished", rates={"turn_seconds": 7.0}, _ansible_check_mode=True)["changed"]
+    assert call(rollback_journal, capsys, **at, state="finished", rates={"turn_seconds": 7.0})["changed"]
     after = call(rollback_journal, capsys, **at)
-    assert after["journal"] == {} and after["rates"] == {"host_seconds": 7.0}
+    assert after["journal"] == {} and after["rates"] == {"turn_seconds": 7.0}
     assert not call(rollback_journal, capsys, **at, state="dropped")["changed"]
 
 
