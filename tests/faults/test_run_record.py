@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ import pytest
 from ansible_collections.arxos.platform.plugins.module_utils import _run_record
 
 from .cluster import Cluster, until
+from .whole import kill
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = "/var/lib/arxos/runs"
@@ -86,21 +86,6 @@ class Control:
             )
 
         return process, until(900, begun, f"{playbook} in {stage}").name
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    """Kill -9 of a run with all that it started; Ansible's workers have sessions of their own."""
-    for number in [process.pid, *descendants(process.pid)]:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
-    process.wait(30)
-    if process.stdout:
-        process.stdout.close()
-
-
-def descendants(number: int) -> list[int]:
-    found = [int(word) for path in Path(f"/proc/{number}/task").glob("*/children") for word in path.read_text().split()]
-    return [each for child in found for each in [*descendants(child), child]]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -113,6 +114,21 @@ def under_way(log: Path, playbook: str, *arguments: str) -> Iterator[Callable[[s
 def ended(log: Path) -> Played:
     said = log.read_text()
     return Played(int(said.rsplit(" ", 1)[1]), said)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill -9 of a run with all that it started; Ansible's workers have sessions of their own."""
+    for number in [process.pid, *descendants(process.pid)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+    process.wait(30)
+    if process.stdout:
+        process.stdout.close()
+
+
+def descendants(number: int) -> list[int]:
+    found = [int(word) for path in Path(f"/proc/{number}/task").glob("*/children") for word in path.read_text().split()]
+    return [each for child in found for each in [*descendants(child), child]]
 
 
 def release(host: str) -> str:

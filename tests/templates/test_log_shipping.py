@@ -36,6 +36,7 @@ def test_a_host_hands_every_line_to_each_collector_over_tls_that_is_mutual(rende
         assert 'tls="on" tls.authMode="name"' in action and 'tls.myCert="/etc/ssl/arxos/host.crt"' in action
         assert 'queue.type="Disk"' in action and 'action.resumeRetryCount="-1"' in action, "it would drop what cannot be handed over"
     assert 'input(type="imfile" file="/x.log" tag="x:"' in text
+    assert 'main_queue(queue.type="Direct")' in text, "a queue in memory grows with the journal, and is lost"
     assert "imrelp" not in text and "omfile" not in text
 
 

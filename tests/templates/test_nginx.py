@@ -147,18 +147,29 @@ def test_addresses_are_taken_from_a_header_only_behind_stated_networks(render: R
 def test_every_way_to_the_application_passes_the_waf(render: Render) -> None:
     front = render("nginx", "arxos/front.conf.j2", "debian-12", **JUDGED)
     assert "include arxos/waf.conf;" in statements(render("nginx", "arxos/proxy.conf.j2", **JUDGED))
-    assert "include arxos/application.conf;" in statements(render("nginx", "arxos/proxy.conf.j2", **INPUTS))
+    assert "proxy_set_header X-Edge-Next $edge_next;" in statements(render("nginx", "arxos/waf.conf.j2", **JUDGED))
+    assert statements(render("nginx", "arxos/waf.conf.j2", **INPUTS)) == ["try_files /dev/null/none $edge_next;"]
     ways = dict(re.findall(r"location ([^{]+) \{([^}]*)\}", front))
-    assert [name for name, block in ways.items() if "include arxos/application.conf;" in block] == ["@application"]
-    assert "set $edge_next @upload;" in ways["= /api/v1/svg/upload"] and "include arxos/waf.conf;" in ways["= /api/v1/svg/upload"]
+    assert [name for name, block in ways.items() if "include arxos/application.conf;" in block] == ["@application", "@application_last"]
+    assert "set $edge_next @upload$edge_last;" in ways["= /api/v1/svg/upload"] and "include arxos/waf.conf;" in ways["= /api/v1/svg/upload"]
     assert "client_body_in_file_only clean;" in ways["= /api/v1/svg/upload"]
 
 
 def test_without_a_waf_uploads_are_judged_all_the_same(render: Render) -> None:
     front = render("nginx", "arxos/front.conf.j2", "debian-12", **{**JUDGED, "nginx_waf_socket": ""})
     ways = dict(re.findall(r"location ([^{]+) \{([^}]*)\}", front))
-    assert "include arxos/upload.conf;" in ways["= /api/v1/svg/upload"]
+    assert "set $edge_next @upload$edge_last;" in ways["= /api/v1/svg/upload"] and "include arxos/upload.conf;" in ways["@upload"]
     assert "waf.sock" not in front
+
+
+def test_while_a_reload_is_due_every_answer_of_an_application_is_the_last_on_its_connection(render: Render) -> None:
+    front = render("nginx", "arxos/front.conf.j2", "debian-12", **JUDGED)
+    due = re.findall(r"if \(-f (\S+)\) \{\s+set \$edge_last _last;", front)
+    assert due == re.findall(r"(?m)^due=(.*)$", render("nginx", "nginx-reload.j2", **JUDGED))
+    ways = dict(re.findall(r"location ([^{]+) \{(.*?)\n    \}", front, re.DOTALL))
+    for name in ("@application", "@upload", "= /.edge/problem"):
+        assert "keepalive_timeout 0;" in ways[f"{name}_last"] and "keepalive_timeout" not in ways[name]
+    assert statements(front).index('set $edge_last "";') < statements(front).index("set $edge_next @application$edge_last;")
 
 
 def test_a_challenge_is_answered_on_port_80_by_this_host_or_by_a_peer_that_asks_no_further(render: Render) -> None:

@@ -3,8 +3,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs the gates and tests of this collection and closes with one line, `N passed, N failed`.
 
-    run_tests.py                      what CI runs, in this order: lint, sanity, unit, integration, faults:fast, verify
+    run_tests.py                      what CI runs: sanity, unit, local and lint side by side, then integration, faults:fast, verify
     run_tests.py lint unit            parts of it
+    run_tests.py local                those files of tests/integration that need no lab
     run_tests.py molecule             every Molecule scenario in full, on a fresh lab
     run_tests.py molecule:cache       one scenario, on a fresh lab, with what it stands on brought by its prepare playbook
     run_tests.py vm                   the hosts stage on a virtual machine with a kernel of its own; its processor is emulated
@@ -44,8 +45,20 @@ SCENARIOS = ["hosts", "storage", "database", "cache", "application", "edge"]
 # The steps of a scenario (.config/molecule/config.yml) that always run; prepare does only for a scenario run alone.
 STEPS = ["create", "check", "converge", "idempotence", "check", "verify"]
 VM_STEPS = ["create", "converge", "idempotence", "verify"]
-# Faults of a platform that serves.
-WHOLE = {"certificates", "release", "rollback_configuration", "rollback_full", "rotate_secrets", "run_record", "scale_app", "traffic"}
+# Files of tests/integration that bring all that they need.
+LOCAL = ["configure_awx", "announcements", "run_record", "status_page", "generate_secrets", "execution_environment"]
+FILES = "sanity+unit+local+lint"  # the parts that need no lab, the longest first: they share one pool
+WHOLE = {
+    "certificates",
+    "killed_runs",
+    "release",
+    "rollback_configuration",
+    "rollback_full",
+    "rotate_secrets",
+    "run_record",
+    "scale_app",
+    "traffic",
+}  # faults of a platform that serves
 ONLY_BY_NAME = {"announced_go_live"}  # files of tests/integration whose cases are slow, all of them
 TAIL = 60
 
@@ -270,12 +283,20 @@ def vm() -> list[Step]:
     ]
 
 
+def local() -> list[Step]:
+    """Playbooks and plugins for real, on this machine alone."""
+    return [pytest_step(f"local {name}", [f"tests/integration/test_{name}.py"], 900, ["-m", "not slow"]) for name in LOCAL]
+
+
 def integration(only: str) -> list[Step]:
     """Whole playbooks, driven by ansible-runner, on a test lab that starts bare. By its name a file runs with its slow cases."""
-    folder = ROOT / "tests/integration"
-    files = [f"test_{only}.py"] if only else sorted(path.name for path in folder.glob("test_*.py") if path.stem[5:] not in ONLY_BY_NAME)
+    found = {path.stem[5:] for path in (ROOT / "tests/integration").glob("test_*.py")}
+    names = [only] if only else sorted(found - ONLY_BY_NAME - set(LOCAL))
     chosen = [] if only else ["-m", "not slow"]
-    return [*lab_up(bare=True), *(pytest_step(f"integration {name[5:-3]}", [f"tests/integration/{name}"], 3600, chosen) for name in files)]
+    return [
+        *lab_up(bare=True),
+        *(pytest_step(f"integration {name}", [f"tests/integration/test_{name}.py"], 3600, chosen) for name in names),
+    ]
 
 
 def faults(only: str) -> list[Step]:
@@ -301,13 +322,22 @@ def verify(only: str) -> list[Step]:
 
 
 def part(name: str) -> list[Result]:
-    """Run one part. Gates that look at files run two at a time; what builds on itself in the lab stops at its first failure."""
+    """Run one part. What needs no lab, or looks at tiers that do not disturb each other, runs two at a time; what builds on itself stops at its first
+    failure.
+    """
     kind, _sep, only = name.partition(":")
     print(f"== {name}", flush=True)
-    if kind in ("lint", "sanity", "unit"):
-        steps = {"lint": lint, "sanity": sanity, "unit": unit}[kind]()
+    if set(name.split("+")) <= set(FILES.split("+")):
+        steps = [step for each in name.split("+") for step in {"lint": lint, "sanity": sanity, "unit": unit, "local": local}[each]()]
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             results = list(pool.map(run, steps))
+    elif name == "verify":
+        steps = verify("")
+        # The database hands over while it is looked at, which those who ask it would see; the edge's limits are about time.
+        last = [step for step in steps if step.name in ("verify application", "verify edge")]
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            results = list(pool.map(run, [step for step in steps if step not in last]))
+        results += [run(step) for step in last]
     else:
         steps = vm() if kind == "vm" else {"molecule": molecule, "integration": integration, "faults": faults, "verify": verify}[kind](only)
         results = []
@@ -326,11 +356,12 @@ def part(name: str) -> list[Result]:
 
 def main() -> int:
     """Run the parts that were asked for."""
-    everything = ["lint", "sanity", "unit", "integration", "faults:fast", "verify"]
+    everything = [FILES, "integration", "faults:fast", "verify"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"parts to run; without one {', '.join(everything)}")
     parts = parser.parse_args().parts or everything
-    unknown = [name for name in parts if name.partition(":")[0] not in [*everything, "faults", "molecule", "vm"]]
+    known = [*everything, *FILES.split("+"), "faults", "molecule", "vm"]
+    unknown = [name for name in parts if name.partition(":")[0] not in known]
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}")
     # So that a run which is ended takes its step along, as Ctrl-C does.
