@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -38,23 +35,13 @@ def play_and_kill(task: str, log: Path, playbook: str, *arguments: str, times: i
     """Every process of the controller ends at once when a task of that name, of a role or not, is shown for the so many-th time."""
     shown = re.compile(rf"^TASK \[(?:[\w.]+ : )?{re.escape(task)}", re.MULTILINE)
     with log.open("w") as out:
-        process = subprocess.Popen(
-            command(playbook, *arguments), cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
-        )
+        words = command(playbook, *arguments)
+        process = subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, text=True, start_new_session=True)
         began = time.monotonic()
         while len(shown.findall(log.read_text(errors="replace"))) < times:
             assert process.poll() is None and time.monotonic() - began < 900, log.read_text()[-4000:]
             time.sleep(0.05)
-        # Ansible's workers have sessions of their own.
-        for number in [*_descendants(process.pid), process.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL)
-        process.wait(30)
-
-
-def _descendants(number: int) -> list[int]:
-    found = [int(word) for path in Path(f"/proc/{number}/task").glob("*/children") for word in path.read_text().split()]
-    return [each for child in found for each in [*_descendants(child), child]]
+        whole.kill(process)
 
 
 def finished(name: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@
     run_tests.py integration:go_live  tests/integration/test_go_live.py alone, with its slow cases
     run_tests.py faults               every fault of tests/faults, on the tiers that keep data, from bare hosts
     run_tests.py faults:database      tests/faults/test_database.py alone
-    run_tests.py faults:certificates  tests/faults/test_certificates.py alone, which like release, rollback_configuration, rollback_full, rotate_secrets, run_record,
-                                      scale_app and traffic is about a whole platform and no part of `faults`
+    run_tests.py faults:certificates  tests/faults/test_certificates.py alone, which like killed_runs, release, rollback_configuration, rollback_full,
+                                      rotate_secrets, run_record, scale_app and traffic is about a whole platform and no part of `faults`
     run_tests.py faults:fast          those marked so, on the platform as it stands in the test lab
 
 A gate counts 1, a Molecule scenario one for each step of its sequence, pytest what its report says. A part that ran
