@@ -120,9 +120,7 @@ class Tree:
     validate: tuple[tuple[str, ...], ...] = ()
     units: tuple[str, ...] = ()  # that read what is removed; the files have their own
     public: tuple[str, ...] = ()  # text that may be shown although a secret file has it too
-    links: tuple[
-        tuple[str, str], ...
-    ] = ()  # symbolic links and where they lead, which the staged tree has beside the files; never made by a role
+    links: tuple[tuple[str, str], ...] = ()  # symbolic links that the staged tree has as well, and where they lead; no role makes any
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,22 @@ is refused on every host; and what was killed on its way is finished.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .api_clients import Clients, resolved
-from .rolling_back import GROUPS, HOSTS, PREFIX, deviation, etc, finished, play, play_and_kill, run, secrets, unfinished
+from .api_clients import Clients
+from .rolling_back import GROUPS, HOSTS, deviation, etc, finished, play, play_and_kill, unfinished
+from .whole import PREFIX, Figure, judge, run, users
 
-Figure = Callable[[str, object], None]
 LIMITS = "/etc/nginx/arxos/limits.conf"
 
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    path = tmp_path_factory.mktemp("ca") / "ca.crt"
-    path.write_text(secrets()["vault_certificates_ca_certificate"])
-    with resolved(f"{PREFIX}.100"):
-        yield Clients(str(path), secrets())
+    with users(tmp_path_factory.mktemp("users")) as found:
+        yield found
 
 
 def state(name: str) -> None:
@@ -73,14 +71,12 @@ def test_users_notice_nothing_when_the_configuration_goes_back(clients: Clients,
         began = time.monotonic()
         play("rollback_configuration.yml")
         figure("rollback configuration: seconds", f"{time.monotonic() - began:.0f}")
-    figure("rollback configuration: users", came)
-    assert came.failures == [], (str(came), came.failures[:10])
-    assert came.rate >= 95, str(came)
+    judge(came, "rollback configuration: users", figure)
     assert {host for host in HOSTS if etc(host) != before[host]} == set()
     assert {host: run(host, "systemctl show -P ExecMainStartTimestampMonotonic nginx.service") for host in GROUPS["edge"]} == started
     assert unfinished("configuration") == []
     # Nothing is lost, and the history went forward.
-    kept = finished(HOSTS[0], "configuration")["plan"]["before"]
+    kept = finished("configuration")["plan"]["before"]
     assert "not committed" in run("edge1", f"git -C /etc show arxos/{kept}:nginx/arxos/by-hand.conf")
     for host in HOSTS:
         run(host, f"git -C /etc merge-base --is-ancestor arxos/{bad} HEAD && git -C /etc merge-base --is-ancestor arxos/{kept} HEAD")
@@ -176,7 +172,7 @@ def test_a_rehearsal_measures_what_the_next_estimate_says(figure: Figure) -> Non
     assert {host for host in HOSTS if etc(host) != now[host]} == set()
     # The state of before the rehearsal is there under two names now; that of the good run is the third last.
     play("rollback_configuration.yml", "-e", f"rollback_run={finished(HOSTS[0], 'configuration')['plan']['to']}")
-    done = finished(HOSTS[0], "configuration")
+    done = finished("configuration")
     figure("rollback configuration: estimate", f"{done['plan']['estimate_seconds']} s, {deviation(done):+.0%}: {done['done']}")
     assert abs(deviation(done)) <= 0.25
     assert "this inventory says that it is production" in play(

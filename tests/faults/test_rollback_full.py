@@ -7,10 +7,9 @@ killed; and rehearsed.
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,40 +17,23 @@ import requests
 
 from .api_clients import DOMAIN, resolved
 from .cluster import Cluster
-from .rolling_back import (
-    GROUPS,
-    HOSTS,
-    PREFIX,
-    ROOT,
-    deviation,
-    etc,
-    finished,
-    play,
-    play_and_kill,
-    releases,
-    run,
-    seconds,
-    secrets,
-    unfinished,
-)
+from .rolling_back import GROUPS, HOSTS, deploy, deviation, etc, finished, play, play_and_kill, releases, seconds, unfinished
+from .whole import ADDRESS, Figure, build, run, secrets
 
-Figure = Callable[[str, object], None]
-QUICK = ("-e", "arxos_release_soak_seconds=0")  # nobody is there to be watched
 TENTH = 180  # seconds, of 30 minutes
 
 
 @pytest.fixture(scope="module")
 def built() -> None:
     """The release that goes wrong."""
-    build = [sys.executable, str(ROOT / "tests/reference_app/build_release.py"), "--output", str(ROOT / "dist"), "--version", "1.1.0"]
-    subprocess.run(build, check=True, cwd=ROOT, capture_output=True)
+    build("1.1.0")
 
 
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = tmp_path_factory.mktemp("ca") / "ca.crt"
     path.write_text(secrets()["vault_certificates_ca_certificate"])
-    with resolved(f"{PREFIX}.100"):
+    with resolved(ADDRESS):
         yield str(path)
 
 
@@ -59,10 +41,10 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def night(built: None, whole: None) -> Iterator[str]:
     """A guard, a release, another configuration, and writes. The name of the guard."""
     point = f"full.{int(time.time())}"
-    play("deploy.yml", "-e", "arxos_api_version=1.0.0", *QUICK)
+    deploy("1.0.0")
     play("seal.yml", "-e", f"arxos_run_id=before-{point}")
     play("guard_database.yml", "-e", f"release={point}")
-    play("deploy.yml", "-e", "arxos_api_version=1.1.0", *QUICK)
+    deploy("1.1.0")
     for host in GROUPS["edge"]:
         run(host, "echo '# worse' >>/etc/nginx/arxos/limits.conf && systemctl reload nginx")
     for host in HOSTS:
@@ -76,6 +58,12 @@ def write(cluster: Cluster, count: int, mark: str) -> None:
     for number in range(count):
         cluster.sql(cluster.leader, f"INSERT INTO arxos_prod.buildings (name) VALUES ('{mark} {number}')")
     time.sleep(2)  # until the statistics have counted them
+
+
+def inserted(said: str) -> int:
+    """Rows that a plan says it drops: those of a test, and what migrations of the release have noted."""
+    found = re.search(r"rows (\d+) inserted", said)
+    return int(found[1]) if found else 0
 
 
 def rows(cluster: Cluster, mark: str) -> str:
@@ -109,11 +97,11 @@ def test_everything_goes_back_within_a_tenth_of_its_budget(night: str, cluster: 
         f"SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI') FROM arxos_platform.restore_points WHERE name = '{night}'",
         "postgres",
     )
-    assert f"all writes since {since}" in refused and "accept_data_loss=true" in refused and "7 inserted" in refused
+    assert f"all writes since {since}" in refused and "accept_data_loss=true" in refused and inserted(refused) >= 7
     over = play("rollback.yml", *point, "-e", "accept_data_loss=true", "-e", "full_rollback_budget_seconds=1", fails=True)
     assert "and the budget is 1 s" in over
     checked = play("rollback.yml", *point, "--check")
-    assert "Nobody is served from the first step to the last" in checked and "7 inserted" in checked
+    assert "Nobody is served from the first step to the last" in checked and inserted(checked) >= 7
     # None of these has touched anything.
     assert {host for host in HOSTS if etc(host) != before[host]} == set() and releases() == {"1.1.0"}
     assert rows(cluster, f"after {night}") == "7" and unfinished("full") == [] and front_door(ca) in (200, 401, 403)
@@ -121,7 +109,7 @@ def test_everything_goes_back_within_a_tenth_of_its_budget(night: str, cluster: 
     began = time.monotonic()
     play("rollback.yml", *point, "-e", "accept_data_loss=true")
     took = time.monotonic() - began
-    done = finished(GROUPS["database"][0], "full")
+    done = finished("full")
     figure("rollback full: the whole run", f"{took:.0f} s")
     figure("rollback full: steps", f"{seconds(done):.0f} s: {done['done']}")
     assert_back(cluster, night, ca)
@@ -130,7 +118,7 @@ def test_everything_goes_back_within_a_tenth_of_its_budget(night: str, cluster: 
 
 def test_the_next_estimate_is_what_it_took(night: str, cluster: Cluster, ca: str, figure: Figure) -> None:
     play("rollback.yml", "-e", f"to={night}", "-e", "accept_data_loss=true")
-    done = finished(GROUPS["database"][0], "full")
+    done = finished("full")
     figure(
         "rollback full: estimate", f"{done['plan']['estimate_seconds']} s, {deviation(done):+.0%}: {done['plan']['steps']}; {done['done']}"
     )
@@ -166,7 +154,7 @@ def test_it_is_rehearsed_and_everything_is_as_before(night: str, cluster: Cluste
     write(cluster, 3, f"kept {night}")
     before = {host: etc(host) for host in HOSTS}
     play("rollback.yml", "-e", "rehearse=true", "-e", "accept_data_loss=true")
-    done = finished(GROUPS["database"][0], "full")
+    done = finished("full")
     figure("rollback full: rehearsed", f"{seconds(done):.0f} s: {done['done']}")
     assert releases() == {"1.1.0"} and rows(cluster, f"kept {night}") == "3"
     assert {host for host in HOSTS if etc(host) != before[host]} == set()
@@ -175,14 +163,14 @@ def test_it_is_rehearsed_and_everything_is_as_before(night: str, cluster: Cluste
 
 
 def test_the_application_alone_goes_back_in_30_seconds_as_estimated(built: None, figure: Figure) -> None:
-    play("deploy.yml", "-e", "arxos_api_version=1.0.0", *QUICK)
-    play("deploy.yml", "-e", "arxos_api_version=1.1.0", *QUICK)
+    deploy("1.0.0")
+    deploy("1.1.0")
     play("rollback_application.yml", "-e", "rehearse=true")
     assert releases() == {"1.1.0"}
     assert "and the budget is 1 s" in play("rollback_application.yml", "-e", "application_rollback_budget_seconds=1", fails=True)
     assert "Back to 1.0.0: 3 of 3 hosts, from 1.1.0" in play("rollback_application.yml", "--check") and releases() == {"1.1.0"}
     play("rollback_application.yml")
-    done = finished(GROUPS["app"][0], "application")
+    done = finished("application")
     figure("rollback application: steps", f"{done['done']}; {done['plan']['estimate_seconds']} s estimated, {deviation(done):+.0%}")
     assert releases() == {"1.0.0"} and unfinished("application") == []
     assert seconds(done) <= 30 and abs(deviation(done)) <= 0.25
@@ -190,8 +178,8 @@ def test_the_application_alone_goes_back_in_30_seconds_as_estimated(built: None,
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_an_application_rollback_that_was_killed_is_finished_by_the_next(built: None, times: int, tmp_path: Path) -> None:
-    play("deploy.yml", "-e", "arxos_api_version=1.0.0", *QUICK)
-    play("deploy.yml", "-e", "arxos_api_version=1.1.0", *QUICK)
+    deploy("1.0.0")
+    deploy("1.1.0")
     play_and_kill("Make the release the live one", tmp_path / "log", "rollback_application.yml", times=times)
     play("rollback_application.yml")
     assert releases() == {"1.0.0"} and unfinished("application") == []
