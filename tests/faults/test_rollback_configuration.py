@@ -15,7 +15,7 @@ import pytest
 
 from .api_clients import Clients
 from .rolling_back import GROUPS, HOSTS, deviation, etc, finished, play, play_and_kill, unfinished
-from .whole import PREFIX, Figure, judge, run, users
+from .whole import Figure, judge, run, users
 
 LIMITS = "/etc/nginx/arxos/limits.conf"
 
