@@ -189,6 +189,25 @@ def test_the_canary_goes_before_a_batch_and_all_is_taken_for_good_at_the_end(rol
     assert sorted(run.notes[-3:]) == ["app1 confirms", "app2 confirms", "app3 confirms"]
 
 
+def test_where_nobody_is_watched_a_batch_resumes_as_the_next_is_drained(roll: Any) -> None:
+    run = roll(arxos_release_soak_seconds=0)
+    assert run.code == 0, run.said
+    assert [line for line in run.notes if line.startswith("edge1")] == [
+        "edge1 drains app1",
+        "edge1 drains app2",
+        "edge1 drains app3",
+        "edge1 drains",
+    ]
+    assert run.starts == [f"{app} starts 1.1.0" for app in APPS]
+
+
+def test_where_nobody_is_watched_and_one_fails_all_serve_at_the_end(roll: Any) -> None:
+    run = roll(arxos_release_soak_seconds=0, unhealthy=["app2 1.1.0"])
+    assert run.code != 0
+    assert [line for line in run.starts if line.endswith("1.0.0")] == ["app2 starts 1.0.0", "app1 starts 1.0.0"]
+    assert [line for line in run.notes if line.startswith("edge1")][-1] == "edge1 drains"
+
+
 def test_a_canary_that_does_badly_goes_back_and_nobody_else_is_touched(roll: Any) -> None:
     run = roll(soak={"app1": BAD, "app2": WELL, "app3": WELL})
     assert run.code != 0
