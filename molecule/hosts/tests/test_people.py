@@ -319,7 +319,9 @@ def test_a_run_ends_in_one_commit_and_a_new_baseline_and_a_quiet_one_in_none(hos
         assert int(host.check_output("git -C /etc rev-list --count HEAD")) == before + 1
         assert "/etc/issue.net" in host.check_output("journalctl -t arxos-seal -n 60 --no-pager")
         assert host.check_output("arxos-seal quiet") == ""
-        assert host.check_output("git -C /etc rev-parse arxos/quiet^{commit}") == host.check_output("git -C /etc rev-parse arxos/test^{commit}")
+        assert host.check_output("git -C /etc rev-parse arxos/quiet^{commit}") == host.check_output(
+            "git -C /etc rev-parse arxos/test^{commit}"
+        )
     finally:
         host.check_output("sed -i '$d' /etc/issue.net && arxos-seal after-the-test")
 
