@@ -588,10 +588,10 @@ def test_a_load_window_is_for_its_addresses_and_closes_by_itself(host: Any) -> N
 def test_a_window_closes_also_where_the_first_attempt_fails() -> None:
     host = edge(next(name for name in EDGES if name not in holders()))
     file = "/etc/nginx/arxos/upstream.conf"
-    host.check_output("nginx-load-window open 2 127.0.0.8")
+    host.check_output("nginx-load-window open 5 127.0.0.8")
     host.check_output(f"cp -p {file} /tmp/kept && echo nonsense >>{file}")
     try:
-        until(8, lambda: "Failed" in host.check_output("journalctl -n 200 --no-pager -u 'nginx-load-window-*'"))
+        until(12, lambda: "Failed" in host.check_output("journalctl -n 200 --no-pager -u 'nginx-load-window-*'"))
     finally:
         host.check_output(f"mv /tmp/kept {file}")
     until(12, lambda: 429 in flood(host, "127.0.0.8"))
