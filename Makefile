@@ -47,7 +47,7 @@ check: setup  ## what a go-live would change in the lab, without changing it
 test: setup  ## every gate and test, as CI runs it
 	@$(TESTS)
 
-test-%: setup  ## one part: test-lint, test-sanity, test-unit, test-integration, test-faults, test-verify, test-molecule, test-vm
+test-%: setup  ## one part: test-lint, test-sanity, test-unit, test-local, test-integration, test-faults, test-verify, test-molecule, test-vm
 	@$(TESTS) $*
 
 molecule-%: setup  ## one scenario on a fresh test lab: molecule-cache, ...
