@@ -65,7 +65,9 @@ class CallbackModule(CallbackBase):
             self.record["ok"][host] = self.record["ok"].get(host, 0) + 1
 
     v2_runner_on_ok = _count
-    v2_runner_on_failed = _count
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        self._count(result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         if self.record:
