@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.arxos.platform.plugins.module_utils import _rollback, _rollback_plans
+from ansible_collections.arxos.platform.plugins.module_utils import _rollback, _rollback_plans, _run_record
 
 Members = dict[str, dict[str, Any]]
 
@@ -73,6 +73,15 @@ def full_rollback_plan(looks: Members, parts: dict[str, dict[str, Any]], budget_
     return dict(_told(_rollback_plans.full_plan, *given, looks=looks, budget_seconds=float(budget_seconds), moment=moment))
 
 
+def fitting_rollback_plan(
+    seen: list[dict[str, Any]], releases: Members, looks: Members, doors: list[str], running: str = ""
+) -> dict[str, Any]:
+    """What a run that failed is taken back by: see P(fitting_rollback_plan#filter)."""
+    runs = _run_record.merged(record for each in seen for record in each.get("runs") or [])
+    seals = {host: look["seals"] for host, look in looks.items()}
+    return _rollback_plans.fitting_plan([run for run in runs if run.id != running], releases, seals, doors)
+
+
 def rollback_learned(journal: dict[str, Any], name: str, rates: dict[str, float], parts: Members | None = None) -> dict[str, float]:
     """What a finished rollback has measured: see P(rollback_learned#filter)."""
     return dict(_told(_rollback_plans.learn, name, rates, journal, parts))
@@ -92,6 +101,7 @@ class FilterModule:
             "application_rollback_plan": application_rollback_plan,
             "configuration_rollback_plan": configuration_rollback_plan,
             "configuration_rollback_run": configuration_rollback_run,
+            "fitting_rollback_plan": fitting_rollback_plan,
             "full_rollback_plan": full_rollback_plan,
             "guard_plan": guard_plan,
             "rollback_journal": rollback_journal,

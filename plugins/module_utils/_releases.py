@@ -53,6 +53,7 @@ class Status:
     checksums: dict[str, str] = field(default_factory=dict)  # of the artifacts that they were installed from
     running: str = ""  # the release that the service runs, empty where it is not active
     stale: list[str] = field(default_factory=list)  # reasons to restart; empty: the service runs what it should
+    switched_at: float = 0.0  # when it became the live one, in seconds since 1970; 0 where none is
     oldest: str = ""  # the oldest release that can do with the database as the migrations of the live one left it; empty where any can
 
     def as_dict(self) -> dict[str, Any]:
@@ -108,7 +109,8 @@ def read_links(root: Path) -> Status:
     markers = {name: marker for name in names for marker in [_marker(root, name)] if marker}
     complete = sorted(markers, key=lambda name: (float(markers[name].get("installed_at", 0)), name))
     checksums = {name: str(markers[name].get("sha256", "")) for name in complete}
-    return Status(_link(root, "current"), _link(root, "leaving"), _link(root, "previous"), complete, checksums)
+    switched = os.lstat(root / "current").st_mtime if os.path.lexists(root / "current") else 0.0
+    return Status(_link(root, "current"), _link(root, "leaving"), _link(root, "previous"), complete, checksums, switched_at=switched)
 
 
 def _oldest(root: Path, version: str) -> str:

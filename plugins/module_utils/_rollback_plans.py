@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.arxos.platform.plugins.module_utils import _migrations, _soak
+from ansible_collections.arxos.platform.plugins.module_utils import _migrations, _run_record, _soak
 from ansible_collections.arxos.platform.plugins.module_utils._configuration_rollback import BEFORE
 from ansible_collections.arxos.platform.plugins.module_utils._rollback import RollbackError, duration, take_up
+from ansible_collections.arxos.platform.plugins.module_utils._run_record import INCOMPLETE, Record
 
 SHOWN = 5  # hosts or runs by name, in a sentence
 KEEPERS = 3  # hosts that have the journal of the configuration's rollback, of which one may be lost
@@ -84,9 +85,10 @@ def _some(names: Iterable[str]) -> str:
 def application_plan(
     looks: Mapping[str, Mapping[str, Any]], wanted: str, *, budget_seconds: float, batch: Any = 1, closed: bool = False
 ) -> dict[str, Any]:
-    """To the release C(wanted), empty for the one before. C(looks) by host: C(current), C(previous), C(installed), C(oldest), C(journal), C(rates).
+    """To the release C(wanted), empty for the one before. C(looks) by host: C(current), C(leaving), C(previous), C(installed), C(oldest), C(journal), C(rates).
 
-    A rollback that was not finished is taken up while the hosts show it: some of them, or all, have the release that it goes to. C(batch) hosts go
+    A rollback that was not finished is taken up while the hosts show it: some of them, or all, have the release that it goes to. Where another switch was
+    killed on its way, the one before is what that was leaving, also for hosts that it had not come to. C(batch) hosts go
     at a time; C(closed) as a part of a full rollback: all at once, with the time in its budget, and no migration in the way, since the database goes as well.
     """
     live = {host: str(look["current"]) for host, look in looks.items()}
@@ -94,7 +96,8 @@ def application_plan(
     to = wanted or journal.get("to", "")
     refusals = []
     if not to:
-        before = {str(look["previous"]) for look in looks.values()}
+        leaving = {str(look["leaving"]) for look in looks.values() if look["leaving"]}
+        before = leaving or {str(look["previous"]) for look in looks.values()}
         if len(before) == 1 and all(before):
             to = before.pop()
         elif len(before) == 1:
@@ -109,7 +112,7 @@ def application_plan(
             f"{to} is not installed on {_some(missing)}. On every host there are {_some(sorted(everywhere)) or 'none'}: name one of these"
             " with -e rollback_version=, or deploy it with playbooks/deploy.yml"
         )
-    hosts = [host for host in looks if to and live[host] != to]
+    hosts = [host for host, look in looks.items() if to and (live[host] != to or look["leaving"])]
     left = Counter(version for version in live.values() if version and version != to)
     statement = f"Back to {to or 'nothing'}: {len(hosts)} of {len(looks)} hosts, from {', '.join(sorted(left)) or to}, "
     rates, turns_taken = rates_of("application", looks), 1
@@ -159,6 +162,81 @@ def _application_journal(looks: Mapping[str, Mapping[str, Any]], live: Mapping[s
     plan = dict(take_up("", looks).get("plan", {}))
     shows = plan and set(live.values()) <= {plan["from"], plan["to"]} and plan["to"] in live.values()
     return plan if shows else {}
+
+
+# ---------------------------------------------------------------- what fits a run that failed
+
+# What takes another release as one of its stages, and leaves it where a later one fails. deploy.yml takes its hosts back itself.
+RELEASING = ("go_live.yml", "release.yml")
+# Is itself a way back, and the stage of it after which the release is back.
+TAKES_BACK, RELEASE_BACK = "take_back.yml", "3/3 Verdict"
+
+
+def fitting_plan(
+    runs: Sequence[Record],
+    releases: Mapping[str, Mapping[str, Any]],
+    seals: Mapping[str, Sequence[Mapping[str, Any]]],
+    doors: Iterable[str],
+) -> dict[str, Any]:
+    """What the last run has to be taken back by, where it failed or was cut off.
+
+    C(runs) are the newest first, without the one that asks; C(releases) by application host its C(current), C(leaving), C(previous), C(switched_at)
+    and the C(journal) of a rollback that is not finished;
+    C(seals) by host the commits that runs left, each with C(name); C(doors) how each edge's front door is, C(new) where it never was open.
+
+    Returns C(run) (empty where there is nothing to do), C(release) and C(state): the release and the run's state to go to, empty where that part stays;
+    C(refusals), and a C(statement) for people.
+    """
+    runs = [each for each in runs if not each.check]
+    run = next((each for each in runs if each.playbook != TAKES_BACK or each.verdict == "ok"), None)
+    tried = runs[: runs.index(run)] if run else []
+    made = {"run": "", "release": "", "state": "", "refusals": [], "statement": "Nothing to take back: "}
+    if run is None:
+        return {**made, "statement": made["statement"] + "no run has left a record here."}
+    told = f"{run.id} ({run.playbook} by {run.who})"
+    if run.verdict == "ok":
+        return {**made, "statement": made["statement"] + f"the last run, {told}, came to a good end."}
+    if set(doors) <= {"new", ""}:
+        again = f"nobody was served before {told}, and the maintenance page is on. Mend what failed, and run {run.playbook} again."
+        return {**made, "statement": made["statement"] + again}
+    if run.verdict != INCOMPLETE and not run.changed:
+        return {**made, "statement": made["statement"] + f"{told} failed before it changed anything."}
+
+    began = _run_record.moment(run.began)
+    before: dict[str, str] = {}
+    for host, look in releases.items():
+        switched = run.playbook in RELEASING and float(look["switched_at"]) >= began
+        before[host] = str(look["leaving"] or (look["previous"] if switched else look["current"]))
+    moved = [host for host, look in releases.items() if before[host] != look["current"] or look["leaving"]]
+    if any(stage.stage == RELEASE_BACK and stage.seconds is not None and not stage.failed for each in tried for stage in each.stages):
+        moved = []
+    begun = next((look["journal"] for look in releases.values() if look.get("journal") and look["journal"]["began"] >= run.began), None)
+    release, refusals = "", []
+    if begun:
+        release = str(begun["plan"]["to"])
+    elif moved and len(set(before.values())) == 1:
+        release = before[moved[0]]
+    elif moved:
+        went = ", ".join(f"{version or 'none'} on {host}" for host, version in before.items())
+        refusals.append(f"before {run.id} hosts had different releases ({went}): name one, rollback_application.yml -e rollback_version=")
+    state = _state_before(run.id, seals)
+    parts = [f"the application to {release}"] if release else []
+    parts += [f"the configuration to what run {state} left"] if state else []
+    return {
+        "run": run.id,
+        "release": release,
+        "state": state,
+        "refusals": refusals,
+        "statement": f"{told} {'was cut off' if run.verdict == INCOMPLETE else 'failed'}. "
+        + (f"Back go {' and '.join(parts)}; the database stays as it is." if parts else "There is no state from before it to go to."),
+    }
+
+
+def _state_before(run: str, seals: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The newest commit that every host has that has any: hosts that came with the run have none."""
+    known = [[seal["name"] for seal in found] for found in seals.values() if found]
+    names = known[0] if known else []
+    return next((name for name in names if name != run and not name.endswith(BEFORE) and all(name in other for other in known)), "")
 
 
 # ---------------------------------------------------------------- the configuration

@@ -85,6 +85,11 @@ stale:
   type: list
   elements: str
   sample: ["arxos-api.service was started before /opt/arxos/current was written"]
+switched_at:
+  description: When the live release became so, in seconds since 1970 by the host's clock; V(0) where none is live.
+  returned: success
+  type: float
+  sample: 1795662900.0
 oldest:
   description: The oldest release that can do with the database as the live release's migrations left it, by what those say. Empty where any can.
   returned: success

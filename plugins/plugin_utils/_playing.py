@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.executor.playbook_executor import PlaybookExecutor
 from ansible.executor.task_queue_manager import AnsibleEndPlay, TaskQueueManager
 from ansible.playbook import Playbook
 from ansible.playbook.play import Play
@@ -45,3 +46,10 @@ def play(path: str, after: Play, passwords: dict[str, str | None], registered: s
     finally:
         manager.cleanup()
     return [dict(result) for result in found.get("results", [])]
+
+
+def follow(path: str, after: Play, passwords: dict[str, str | None]) -> int:
+    """Runs C(path) as a run of its own after the one whose last play is C(after), for all to see. Its exit code; raises what Ansible does."""
+    variables = after.get_variable_manager()
+    executor = PlaybookExecutor([path], variables._inventory, variables, after.get_loader(), passwords)
+    return int(executor.run())

@@ -57,6 +57,7 @@ WHOLE = {  # faults of a platform that serves
     "rotate_secrets",
     "run_record",
     "scale_app",
+    "take_back",
     "traffic",
 }
 ONLY_BY_NAME = {"announced_go_live"}  # files of tests/integration whose cases are slow, all of them

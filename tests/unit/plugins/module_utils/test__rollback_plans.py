@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.arxos.platform.plugins.module_utils import _rollback_plans as plans
 from ansible_collections.arxos.platform.plugins.module_utils._rollback import RollbackError
+from ansible_collections.arxos.platform.plugins.module_utils._run_record import Record, Stage
 
 MOMENT = "2026-11-26T03:15:00Z"
 TIERS = {"database": ["db1", "db2"], "app": ["app1", "app2", "app3"], "edge": ["edge1", "edge2"]}
@@ -22,6 +23,7 @@ SERVING = ["arxos-api.service"]
 def app(current: str, previous: str = "1.0.0", **more: Any) -> dict[str, Any]:
     return {
         "current": current,
+        "leaving": "",
         "previous": previous,
         "installed": ["1.0.0", "1.1.0", "1.2.0"],
         "oldest": "",
@@ -115,10 +117,126 @@ def test_one_that_was_begun_is_taken_up_where_the_hosts_show_it(live: list[str],
         assert made["hosts"] == [f"app{number}" for number, version in enumerate(live, 1) if version != "1.0.0"]
 
 
+@pytest.mark.parametrize("wanted", ["", "1.1.0"])
+def test_after_a_deploy_that_was_killed_it_goes_to_what_that_was_leaving(wanted: str) -> None:
+    """Not to the one before that, and where a host has the new release without having proved it, that one too."""
+    made = application(three(app("1.2.0", "1.0.0", leaving="1.1.0"), app("1.1.0"), app("1.1.0")), wanted)
+    assert (made["to"], made["from"], made["hosts"], made["refusals"]) == ("1.1.0", "1.2.0", ["app1"], [])
+
+
+def test_a_host_that_has_it_without_having_proved_it_goes_too() -> None:
+    made = application(three(app("1.0.0", leaving="1.1.0"), app("1.0.0"), app("1.0.0")), "1.0.0")
+    assert made["hosts"] == ["app1"]
+
+
 def test_who_names_a_release_means_it() -> None:
     journal = {"began": MOMENT, "plan": {"to": "1.0.0", "from": "1.1.0", "hosts": []}, "done": {}}
     made = application(three(app("1.0.0", journal=journal), app("1.1.0", journal=journal)), "1.2.0")
     assert (made["to"], made["taken_up"], made["refusals"]) == ("1.2.0", False, [])
+
+
+# ---------------------------------------------------------------- what fits a run that failed
+
+BEGAN = 1795662900.0  # MOMENT
+THEN, THIS = "20261120T010000Z-aaaa", "20261126T031500Z-3f9a"
+
+
+def a_run(verdict: str = "failed", playbook: str = "go_live.yml", **more: Any) -> Record:
+    given = {"id": THIS, "began": MOMENT, "who": "jane", "changed": {"app1": 1}, **more}
+    return Record(playbook=playbook, verdict=verdict, **given)
+
+
+def live(current: str, previous: str = "1.0.0", leaving: str = "", switched: float = BEGAN - 86400) -> dict[str, Any]:
+    return {"current": current, "previous": previous, "leaving": leaving, "switched_at": switched}
+
+
+def fitting(
+    *runs: Record, apps: dict[str, Any] | None = None, sealed: dict[str, list[str]] | None = None, doors: tuple[str, ...] = ("open", "open")
+) -> dict[str, Any]:
+    found = {"app1": [THEN], "edge1": [THEN]} if sealed is None else sealed
+    seals_of = {host: [{"name": name, "at": ""} for name in names] for host, names in found.items()}
+    return plans.fitting_plan(runs, three(live("1.1.0"), live("1.1.0")) if apps is None else apps, seals_of, doors)
+
+
+@pytest.mark.parametrize(
+    ("runs", "more", "said"),
+    [
+        ([], {}, "no run has left a record here."),
+        ([a_run("ok")], {}, f"the last run, {THIS} (go_live.yml by jane), came to a good end."),
+        ([a_run("ok", "deploy.yml"), a_run()], {}, f"the last run, {THIS} (deploy.yml by jane), came to a good end."),
+        ([a_run()], {"doors": ("new", "")}, f"nobody was served before {THIS} (go_live.yml by jane), and the maintenance page is on."),
+        ([a_run(changed={})], {}, f"{THIS} (go_live.yml by jane) failed before it changed anything."),
+    ],
+)
+def test_there_is_nothing_to_take_back(runs: list[Record], more: dict[str, Any], said: str) -> None:
+    made = fitting(*runs, **more)
+    assert made["statement"].startswith(f"Nothing to take back: {said}")
+    assert (made["run"], made["release"], made["state"], made["refusals"]) == ("", "", "", [])
+
+
+@pytest.mark.parametrize("newer", [[], [a_run(playbook="take_back.yml", id="20261126T040000Z-bbbb")], [a_run(check=True)]])
+def test_the_configuration_of_a_run_that_failed_goes_back(newer: list[Record]) -> None:
+    made = fitting(*newer, a_run(), sealed={"app1": [THIS, THEN], "app2": [THEN], "edge1": [f"{THIS}-before", THEN], "new1": []})
+    assert (made["run"], made["release"], made["state"]) == (THIS, "", THEN)
+    assert made["statement"] == (
+        f"{THIS} (go_live.yml by jane) failed. Back go the configuration to what run {THEN} left; the database stays as it is."
+    )
+
+
+@pytest.mark.parametrize(
+    "apps",
+    [
+        three(live("1.1.0", switched=BEGAN + 60), live("1.1.0", switched=BEGAN + 70)),  # a later stage failed
+        three(live("1.1.0", switched=BEGAN + 60), live("1.0.0", "0.9.0")),  # killed between two hosts
+        three(live("1.1.0", "0.9.0", leaving="1.0.0", switched=BEGAN + 60), live("1.0.0", "0.9.0")),  # the first did not get healthy
+    ],
+)
+def test_the_release_of_a_run_that_failed_goes_back(apps: dict[str, Any]) -> None:
+    made = fitting(a_run("INCOMPLETE", changed={}), apps=apps)
+    assert (made["release"], made["state"], made["refusals"]) == ("1.0.0", THEN, [])
+    assert f"was cut off. Back go the application to 1.0.0 and the configuration to what run {THEN} left" in made["statement"]
+
+
+@pytest.mark.parametrize(("ended", "release"), [(9.0, ""), (None, "1.0.0")])
+def test_what_one_that_was_cut_off_had_taken_back_already_stays_so(ended: float | None, release: str) -> None:
+    stages = [Stage("1/1 Fitting plan", 0, 5.0), Stage("2/3 Switch", 5, 20.0), Stage("3/3 Verdict", 25, ended)]
+    cut_off = a_run("INCOMPLETE", "take_back.yml", id="20261126T040000Z-bbbb", stages=stages)
+    apps = three(live("1.0.0", "1.1.0", switched=BEGAN + 900)) if ended else three(live("1.1.0", switched=BEGAN + 60))
+    made = fitting(cut_off, a_run(), apps=apps)
+    assert (made["run"], made["release"], made["state"]) == (THIS, release, THEN)
+
+
+@pytest.mark.parametrize(("began", "release"), [("2026-11-26T03:40:00Z", "1.0.0"), ("2026-11-20T03:40:00Z", "")])
+def test_one_that_was_cut_off_between_two_hosts_goes_on_to_where_it_was_going(began: str, release: str) -> None:
+    journal = {"began": began, "plan": {"to": "1.0.0", "from": "1.1.0"}}
+    there = live("1.0.0", "1.0.0", leaving="1.1.0", switched=BEGAN + 900)
+    cut_off = a_run("INCOMPLETE", "take_back.yml", id="20261126T040000Z-bbbb")
+    made = fitting(cut_off, a_run(), apps=three({**there, "journal": journal}, {**live("1.1.0", switched=BEGAN + 60), "journal": journal}))
+    assert made["release"] == release and bool(made["refusals"]) is not bool(release)
+
+
+def test_what_was_taken_back_is_not_taken_back_again() -> None:
+    apps = three(live("1.0.0", "1.1.0", switched=BEGAN + 900))
+    made = fitting(a_run("ok", "take_back.yml", id="20261126T040000Z-bbbb"), a_run(), apps=apps)
+    assert (made["run"], made["release"], made["state"]) == ("", "", "")
+
+
+def test_a_deploy_that_put_its_hosts_back_has_no_release_to_take_back() -> None:
+    apps = three(live("1.0.0", "0.9.0", switched=BEGAN + 60), live("1.0.0", "0.9.0"))
+    assert fitting(a_run(playbook="deploy.yml"), apps=apps)["release"] == ""
+    left = three(live("1.1.0", "0.9.0", leaving="1.0.0", switched=BEGAN + 60), live("1.0.0", "0.9.0"))
+    assert fitting(a_run(playbook="deploy.yml"), apps=left)["release"] == "1.0.0"
+
+
+def test_where_hosts_had_different_releases_somebody_has_to_choose() -> None:
+    apps = three(live("1.2.0", "1.1.0", switched=BEGAN + 60), live("1.0.0", "0.9.0"))
+    (refusal,) = fitting(a_run(), apps=apps)["refusals"]
+    assert "1.1.0 on app1, 1.0.0 on app2" in refusal and "-e rollback_version=" in refusal
+
+
+def test_a_first_release_has_nowhere_to_go_back_to() -> None:
+    made = fitting(a_run(), apps=three(live("1.0.0", "", switched=BEGAN + 60)), sealed={"app1": []}, doors=("open",))
+    assert (made["release"], made["state"]) == ("", "") and made["statement"].endswith("There is no state from before it to go to.")
 
 
 # ---------------------------------------------------------------- the configuration
