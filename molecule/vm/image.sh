@@ -61,6 +61,7 @@ for timer in apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all fstrim logro
 done
 # qemu boots it without a boot loader; what would be told to GRUB is looked at all the same.
 mkdir -p "$root/boot/grub"
+printf 'GRUB_DEFAULT=0\nGRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n' >"$root/etc/default/grub"
 chroot "$root" systemctl enable -q systemd-networkd.service ssh.service
 # The controller's account, as somebody who installs a host makes it.
 [ -f "$folder/key" ] || ssh-keygen -q -t ed25519 -N '' -C vm -f "$folder/key"
