@@ -280,7 +280,7 @@ def vm() -> list[Step]:
     command = ["molecule", "-c", ".config/molecule/config.yml", "test", "--destroy=always", "-s", "vm"]
     return [
         Step("vm secrets", ["ansible-playbook", "playbooks/generate_secrets.yml", "-i", "molecule/vm/inventory"]),
-        Step("molecule vm", command, 5400, {"MOLECULE_EPHEMERAL_DIRECTORY": str(ephemeral)}, molecule=VM_STEPS),
+        Step("molecule vm", command, 10800, {"MOLECULE_EPHEMERAL_DIRECTORY": str(ephemeral)}, molecule=VM_STEPS),
     ]
 
 
