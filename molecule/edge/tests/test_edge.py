@@ -441,6 +441,7 @@ def test_the_log_is_json_without_secrets(twin: Twin) -> None:
     secrets = "-H 'Authorization: Bearer SECRET1' -e 'https://a.example/b?code=SECRET2#SECRET3'"
     twin.curl("/api/v1/x%2Dy?access_token=SECRET4", f"{secrets} -A '{agent}'")
     twin.curl("/x", times=40)
+    until(5, lambda: twin.host.file("/tmp/twin/log/access.log").contains("say "))
     text = twin.host.file("/tmp/twin/log/access.log").content_string
     lines = [json.loads(line) for line in text.splitlines()]
     entry = next(line for line in lines if line["agent"] == agent)
@@ -479,7 +480,7 @@ def test_logs_are_rotated_and_nginx_writes_the_new_one(host: Any) -> None:
     host.check_output(f"curl -sk -o /dev/null --resolve {DOMAIN}:80:127.0.0.1 http://{DOMAIN}/after-rotation")
     until(5, lambda: host.file(log).contains("/after-rotation"))
     assert not host.file(log).contains("/before-rotation")
-    assert host.file(f"{log}.1").contains("/before-rotation")
+    until(5, lambda: host.file(f"{log}.1").contains("/before-rotation"))
     assert (host.file(log).user, host.file(log).group, host.file(log).mode) == ("www-data", "adm", 0o640)
 
 
@@ -639,7 +640,7 @@ def test_a_closed_front_door_says_so_and_health_answers(host: Any) -> None:
         assert ask("/", "-H 'Accept: text/html,*/*;q=0.8'") == "503 120 text/html; charset=utf-8"
         assert host.file("/tmp/answer").content_string.startswith("<!DOCTYPE html>")
         assert ask("/health/").startswith("200") and ask("/health/%2e%2e/api/v1/symbols").startswith("503")
-        assert json.loads(host.check_output("tail -n 1 /var/log/nginx/access.log"))["refused_by"] == "closed"
+        until(5, lambda: json.loads(host.check_output("tail -n 1 /var/log/nginx/access.log"))["refused_by"] == "closed")
         assert host.run("nginx-serves").rc == 0, "it has to keep the address, to say that it is closed"
     finally:
         assert host.check_output("nginx-traffic open") == "changed open"

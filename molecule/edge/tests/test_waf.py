@@ -109,15 +109,15 @@ def test_a_refusal_can_be_found_in_the_logs_and_no_secret_is_in_the_journal(host
     answer = asked(host).send(INJECTION)
     assert answer.status == 403 and not answer.reached
     number = answer.json()["request_id"]
-    access = [json.loads(line) for line in host.check_output(f"grep {number} /var/log/nginx/access.log").splitlines()]
+    log = "/var/log/nginx/access.log"  # lines are in it a second late at most
+    until(5, lambda: host.file(log).contains(number))
+    access = [json.loads(line) for line in host.check_output(f"grep {number} {log}").splitlines()]
     assert [(entry["refused_by"], entry["path"], entry["status"]) for entry in access] == [("waf", "/api/v1/symbols", 403)]
     until(5, lambda: number in [entry["unique_id"] for entry in logged(host)])
     entry = next(entry for entry in logged(host) if entry["unique_id"] == number)
     assert "942100" in [message["details"]["ruleId"] for message in entry["messages"]]
     assert entry["client_ip"] == f"{PREFIX}.1" and "headers" not in entry["request"]
-    assert "SECRET" not in host.check_output(
-        "journalctl --no-pager -u nginx-waf -u nginx -u upload-inspection; cat /var/log/nginx/access.log"
-    )
+    assert "SECRET" not in host.check_output(f"journalctl --no-pager -u nginx-waf -u nginx -u upload-inspection; cat {log}")
     assert host.file("/var/log/nginx-waf/audit.log").mode == 0o640
 
 
