@@ -190,17 +190,18 @@ def fitting_plan(
     runs = [each for each in runs if not each.check]
     run = next((each for each in runs if each.playbook != TAKES_BACK or each.verdict == "ok"), None)
     tried = runs[: runs.index(run)] if run else []
-    made = {"run": "", "release": "", "state": "", "refusals": [], "statement": "Nothing to take back: "}
+    nothing = "Nothing to take back: "
+    made: dict[str, Any] = {"run": "", "release": "", "state": "", "refusals": []}
     if run is None:
-        return {**made, "statement": made["statement"] + "no run has left a record here."}
+        return {**made, "statement": nothing + "no run has left a record here."}
     told = f"{run.id} ({run.playbook} by {run.who})"
     if run.verdict == "ok":
-        return {**made, "statement": made["statement"] + f"the last run, {told}, came to a good end."}
+        return {**made, "statement": nothing + f"the last run, {told}, came to a good end."}
     if set(doors) <= {"new", ""}:
         again = f"nobody was served before {told}, and the maintenance page is on. Mend what failed, and run {run.playbook} again."
-        return {**made, "statement": made["statement"] + again}
+        return {**made, "statement": nothing + again}
     if run.verdict != INCOMPLETE and not run.changed:
-        return {**made, "statement": made["statement"] + f"{told} failed before it changed anything."}
+        return {**made, "statement": nothing + f"{told} failed before it changed anything."}
 
     began = _run_record.moment(run.began)
     before: dict[str, str] = {}

@@ -76,7 +76,7 @@ TWICE = """
 - hosts: app
   gather_facts: false
   tasks:
-    - set_fact: {arxos_release_before: 1.1.0}
+    - set_fact: {arxos_release_before: 1.1.0, arxos_release_unproven: false}
 - import_playbook: rolling_switch.yml
   vars: {release_version: 1.0.0}
 """
@@ -151,6 +151,7 @@ def roll(tmp_path: Path) -> Any:
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
             "arxos_release_before": "1.0.0",
+            "arxos_release_unproven": False,
             "arxos_app_hosts": {name: socket.split(":")[0] for name, socket in SOCKETS.items()},
             "notes": str(tmp_path / "notes"),
             "dies": dies,
