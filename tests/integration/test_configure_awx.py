@@ -193,9 +193,9 @@ def test_the_workflow_leads_from_preflight_over_an_approval_to_traffic_and_back_
         return [by_id[number] for number in place.awx.has("workflow_job_template_nodes", name, f"{route}_nodes")]
 
     assert after("preflight", "success") == ["go live"] and after("preflight", "failure") == []
-    assert after("go live", "success") == ["approval"] and after("go live", "failure") == ["rollback"]
+    assert after("go live", "success") == ["approval"] and after("go live", "failure") == ["take back"]
     assert after("approval", "success") == ["open"]
-    assert after("open", "failure") == ["rollback"]
+    assert after("open", "failure") == ["take back"]
     (approval,) = place.awx.objects["workflow_approval_templates"].values()
     assert nodes["approval"]["unified_job_template"] == approval["id"] and approval["timeout"] == 86400
 
