@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -213,6 +214,12 @@ def test_one_that_was_cut_off_between_two_hosts_goes_on_to_where_it_was_going(be
     cut_off = a_run("INCOMPLETE", "take_back.yml", id="20261126T040000Z-bbbb")
     made = fitting(cut_off, a_run(), apps=three({**there, "journal": journal}, {**live("1.1.0", switched=BEGAN + 60), "journal": journal}))
     assert made["release"] == release and bool(made["refusals"]) is not bool(release)
+
+
+def test_the_stage_after_which_the_release_is_back_is_the_last_of_its_playbook() -> None:
+    number, name = plans.RELEASE_BACK.split()
+    plays = (Path(__file__).resolve().parents[4] / "playbooks/rollback_application.yml").read_text()
+    assert f"- name: ({number}) {name} | Healthy" in plays
 
 
 def test_what_was_taken_back_is_not_taken_back_again() -> None:
