@@ -476,6 +476,7 @@ def test_logs_are_not_for_everybody(host: Any) -> None:
 def test_logs_are_rotated_and_nginx_writes_the_new_one(host: Any) -> None:
     log = "/var/log/nginx/access.log"
     host.check_output(f"curl -sk -o /dev/null --resolve {DOMAIN}:80:127.0.0.1 http://{DOMAIN}/before-rotation")
+    until(5, lambda: host.file(log).contains("/before-rotation"))  # an empty log is not rotated, and a line is a second late
     host.check_output("logrotate --force /etc/logrotate.d/nginx")
     host.check_output(f"curl -sk -o /dev/null --resolve {DOMAIN}:80:127.0.0.1 http://{DOMAIN}/after-rotation")
     until(5, lambda: host.file(log).contains("/after-rotation"))
