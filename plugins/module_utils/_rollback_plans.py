@@ -159,9 +159,36 @@ def _contract_refusals(looks: Mapping[str, Mapping[str, Any]], to: str) -> list[
 
 def _application_journal(looks: Mapping[str, Mapping[str, Any]], live: Mapping[str, str]) -> dict[str, Any]:
     """The plan that was begun and still shows. One that failed, with every host put back, does not: nor does one after which a release came."""
-    plan = dict(take_up("", looks).get("plan", {}))
-    shows = plan and set(live.values()) <= {plan["from"], plan["to"]} and plan["to"] in live.values()
-    return plan if shows else {}
+    return dict((_application_shown(looks, live) or {"plan": {}})["plan"])
+
+
+def _application_shown(looks: Mapping[str, Mapping[str, Any]], live: Mapping[str, str]) -> dict[str, Any]:
+    journal = take_up("", looks)
+    plan = journal.get("plan", {})
+    return journal if plan and set(live.values()) <= {plan["from"], plan["to"]} and plan["to"] in live.values() else {}
+
+
+def unfinished(journals: Mapping[str, Mapping[str, Mapping[str, Any]]], live: Mapping[str, str]) -> list[str]:
+    """The rollbacks that were begun and not finished, a line each, with what to do.
+
+    C(journals) by host, then by plan, as rollback_journal reads them; C(live) is the release of each app host that could be asked.
+    """
+
+    def kept(name: str) -> dict[str, dict[str, Any]]:
+        return {host: {"journal": found.get(name, {})} for host, found in journals.items()}
+
+    begun = {
+        "application": _application_shown(kept("application"), live),
+        "configuration": take_up("", _kept_by_most(kept("configuration"))),
+        "full": take_up("", kept("full")),
+    }
+    playbooks = {"full": "rollback.yml"}
+    return [
+        f"a {'full rollback' if name == 'full' else f'rollback of the {name}'} to {journal['plan']['to']} was begun at {journal['began']} and is not finished:"
+        f" run playbooks/{playbooks.get(name, f'rollback_{name}.yml')} again"
+        for name, journal in begun.items()
+        if journal
+    ]
 
 
 # ---------------------------------------------------------------- what fits a run that failed

@@ -11,10 +11,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from ansible_collections.arxos.platform.plugins.module_utils import _run_lock, _run_record
+from ansible_collections.arxos.platform.plugins.module_utils import _rollback_plans, _run_lock, _run_record
 
-# host, tiers, health (results by health_check, or nothing where the host was not reached), release, member (by postgresql_rollback_info), runs (by
-# run_record_info)
+# host, tiers, health (results by health_check, or nothing where the host was not reached), release, member (by postgresql_rollback_info), unfinished (by
+# rollback_journal), runs (by run_record_info)
 Look = dict[str, Any]
 # What stands before a tier whose name is too long for it.
 _SHOWN = {"monitoring": "logs"}
@@ -32,6 +32,9 @@ def screen(looks: Sequence[Look], now: float, is_dead: Callable[[dict[str, Any]]
                 red.append(f"{look['host']}: {result['name']}: {'; '.join(result['problems'])}")
         if (look.get("member") or {}).get("journal"):
             red.append(f"{look['host']}: a rollback of the database was begun and is not finished: run it again")
+    journals = {look["host"]: look["unfinished"] for look in looks if look.get("unfinished")}
+    live = {look["host"]: look["release"]["current"] for look in looks if (look.get("release") or {}).get("current")}
+    red += _rollback_plans.unfinished(journals, live)
     doors = sorted({state for look in looks if "edge" in look["tiers"] for state in [_traffic(look)] if state})
     if len(doors) > 1:
         red.append(f"the front door is {' here and '.join(doors)} there: run playbooks/traffic.yml with what it shall be")

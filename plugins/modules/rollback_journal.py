@@ -23,10 +23,9 @@ attributes:
     support: none
 options:
   name:
-    description: Which rollback.
+    description: Which rollback. Without it the journals of all are read, and O(state=read) is all that can be asked.
     type: str
     choices: [application, configuration, full]
-    required: true
   state:
     description:
       - V(read) only tells what is there.
@@ -54,6 +53,10 @@ EXAMPLES = r"""
     name: application
   register: found
 
+- name: Look for any
+  arxos.platform.rollback_journal:
+  register: all
+
 - name: Note that the hosts are switched
   arxos.platform.rollback_journal:
     name: application
@@ -64,33 +67,46 @@ EXAMPLES = r"""
 RETURN = r"""
 journal:
   description: The rollback that is not finished, empty where there is none. As it was before this call.
-  returned: success
+  returned: when O(name) is given
   type: dict
   sample: {plan: {to: 1.0.0}, began: "2026-11-26T03:15:00Z", done: {}}
 rates:
   description: What was measured before this call.
-  returned: success
+  returned: when O(name) is given
   type: dict
   sample: {turn_seconds: 7.2}
+unfinished:
+  description: Those that are not finished, by name.
+  returned: when O(name) is not given
+  type: dict
+  sample: {application: {plan: {to: 1.0.0}, began: "2026-11-26T03:15:00Z", done: {}}}
 """
 
 from ansible_collections.arxos.platform.plugins.module_utils._rollback_journal import DIRECTORY, JournalError, Notes
 from ansible_collections.arxos.platform.plugins.module_utils._strict_module import StrictModule
 
+NAMES = ["application", "configuration", "full"]
+
 
 def main() -> None:
     module = StrictModule(
         argument_spec={
-            "name": {"type": "str", "choices": ["application", "configuration", "full"], "required": True},
+            "name": {"type": "str", "choices": NAMES},
             "state": {"type": "str", "choices": ["read", "noted", "finished", "dropped"], "default": "read"},
             "journal": {"type": "dict"},
             "rates": {"type": "dict"},
             "directory": {"type": "path", "default": DIRECTORY},
         },
-        required_if=[("state", "noted", ["journal"])],
+        required_if=[("state", "noted", ["journal", "name"]), ("state", "finished", ["name"]), ("state", "dropped", ["name"])],
         supports_check_mode=True,
     )
     given = module.params
+    if given["name"] is None:
+        try:
+            journals = {name: Notes(name, given["directory"]).journal() for name in NAMES}
+        except JournalError as error:
+            module.fail_json(msg=str(error))
+        module.exit_json(changed=False, unfinished={name: journal for name, journal in journals.items() if journal})
     notes = Notes(given["name"], given["directory"])
     try:
         found = {"journal": notes.journal(), "rates": notes.rates()}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible_collections.arxos.platform.plugins.filter.status import FilterModule
 from ansible_collections.arxos.platform.plugins.module_utils import _status as subject
 
@@ -116,6 +117,44 @@ def test_the_last_restore_point_what_is_held_there_and_a_rollback_that_is_not_fi
     assert "          restore point: 1.1.0 17 min ago, database2 is held at 1.1.0@x" in screen["lines"]
     assert screen["red"] == ["database2: a rollback of the database was begun and is not finished: run it again"]
     assert subject._since("some day", NOW) == "some day"
+
+
+def journal(name: str, **plan: Any) -> dict[str, Any]:
+    return {name: {"began": "2026-11-26T03:15:00Z", "plan": {"from": "1.1.0", "to": "1.0.0", **plan}, "done": {}}}
+
+
+@pytest.mark.parametrize(
+    ("live", "red"),
+    [
+        (["1.0.0", "1.1.0"], True),
+        (["1.0.0", "1.0.0"], True),
+        (["1.1.0", "1.1.0"], False),  # every host was put back, or that release was deployed again
+        (["1.2.0", "1.2.0"], False),
+    ],
+)
+def test_an_application_rollback_that_was_begun_is_red_while_the_hosts_show_it(live: list[str], red: bool) -> None:
+    hosts = [
+        look(f"app{number}", "app", probe("systemd", "api", {}), release={"current": version}, unfinished=journal("application"))
+        for number, version in enumerate(live, 1)
+    ]
+    assert (
+        subject.screen(hosts, NOW)["red"]
+        == [
+            "a rollback of the application to 1.0.0 was begun at 2026-11-26T03:15:00Z and is not finished: run playbooks/rollback_application.yml again"
+        ]
+        * red
+    )
+
+
+def test_other_rollbacks_that_were_begun_are_red_once() -> None:
+    both = {**journal("configuration", to="run-7", keepers=["database1", "database2", "database3"]), **journal("full")}
+    hosts = [{**database(f"database{number}", number == 1), "unfinished": both if number < 3 else {}} for number in (1, 2, 3)]
+    assert [line.partition(" was begun")[0] for line in subject.screen(hosts, NOW)["red"]] == [
+        "a rollback of the configuration to run-7",
+        "a full rollback to 1.0.0",
+    ]
+    hosts[1]["unfinished"] = {}
+    assert [line.partition(" was begun")[0] for line in subject.screen(hosts, NOW)["red"]] == ["a full rollback to 1.0.0"]
 
 
 def test_times_and_sizes_are_for_people() -> None:

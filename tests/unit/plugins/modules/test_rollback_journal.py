@@ -37,12 +37,26 @@ def test_a_rollback_is_noted_taken_up_and_finished(capsys: pytest.CaptureFixture
     assert not call(rollback_journal, capsys, **at, state="dropped")["changed"]
 
 
+def test_all_that_are_not_finished(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert call(rollback_journal, capsys, directory=str(tmp_path))["unfinished"] == {}
+    for name in ("full", "application"):
+        call(rollback_journal, capsys, name=name, directory=str(tmp_path), state="noted", journal=JOURNAL)
+    call(rollback_journal, capsys, name="full", directory=str(tmp_path), state="finished")
+    assert call(rollback_journal, capsys, directory=str(tmp_path)) | {"invocation": 0} == {
+        "changed": False,
+        "unfinished": {"application": JOURNAL},
+        "invocation": 0,
+    }
+    (tmp_path / "configuration_rollback.json").write_text("{")
+    assert "move it away" in call(rollback_journal, capsys, directory=str(tmp_path))["msg"]
+
+
 @pytest.mark.parametrize(
     ("module", "given", "faults"),
     [
-        (rollback_journal, {}, ["missing required arguments: name"]),
+        (rollback_journal, {"state": "dropped"}, ["name"]),
         (rollback_journal, {"name": "weather"}, ["value of name must be one of"]),
-        (rollback_journal, {"name": "full", "state": "noted"}, ["journal"]),
+        (rollback_journal, {"state": "noted"}, ["journal", "name"]),
         (configuration_rollback, {}, ["missing required arguments: before, run"]),
         (configuration_rollback, {"run": "a b", "before": "--x"}, ["run is 'a b'", "before is '--x'"]),
         (configuration_rollback, {"run": "a..b", "before": "x"}, ["run is 'a..b'"]),
