@@ -12,7 +12,7 @@ case $1 in
     *) echo "Debian $1: this scenario knows 12 and 13." >&2; exit 1 ;;
 esac
 folder=$(realpath -m "$2") root=$(realpath -m "$2")/root
-if [ -f "$folder/ready" ]; then
+if [ "$folder/ready" -nt "$0" ]; then
     # Bare again: what an earlier run left in the file system is gone with it.
     cp --sparse=always "$folder/bare.ext4" "$folder/disk.ext4"
     exit 0

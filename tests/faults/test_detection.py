@@ -144,8 +144,14 @@ def test_a_siem_reads_what_it_gets(siem: Siem, form: str) -> None:
     target = {"host": f"{PREFIX}.1", "port": 443, "format": form, "tls": False}
     converge("-e", json.dumps({"arxos_siem": target}))
     try:
-        done(SENDER, f"logger --tag arxos-test --priority auth.warning '{mark} a=b c\\\\d e|f'")
-        until(30, lambda: any(mark in event for event in siem.events), "the event arrives")
+        done(SENDER, f"logger --tag arxos-test --priority auth.warning '{mark} a=b c\\d e|f'")
+
+        def there() -> bool:
+            # The collector was restarted, and a sender learns that its connection is gone with the line that follows.
+            done(SENDER, "logger --tag arxos-test --priority auth.notice next")
+            return any(mark in event for event in siem.events)
+
+        until(30, there, "the event arrives")
         event = next(event for event in siem.events if mark in event)
         head, body = re.match(r"<36>1 \S+ app1 arxos-test - - - (.)(.*)\n$", event, re.S).groups()  # type: ignore[union-attr]
         if form == "json":
