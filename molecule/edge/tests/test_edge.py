@@ -602,6 +602,17 @@ def test_a_window_closes_also_where_the_first_attempt_fails() -> None:
 # ------------------------------------------------------------------ nothing is lost, and the address moves
 
 
+def test_while_a_reload_is_due_each_answer_is_the_last_on_its_connection() -> None:
+    def connection() -> str:
+        time.sleep(0.2)
+        return get("/api/v1/symbols")[1]["connection"]
+
+    assert connection() == "keep-alive"
+    edge(holders()[0]).check_output("systemctl reload --no-block nginx.service")
+    until(3, lambda: connection() == "close")
+    until(9, lambda: connection() == "keep-alive")
+
+
 def test_reloads_under_50_new_connections_a_second_lose_no_request() -> None:
     host = edge(holders()[0])
     rate, seconds = 50, 8
