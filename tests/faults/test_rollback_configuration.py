@@ -107,23 +107,21 @@ def test_a_commit_that_a_daemon_does_not_take_is_refused_and_nothing_changes(fig
 
 
 def test_certificates_and_secrets_that_changed_since_stay() -> None:
-    then = name("then")
+    then, setting = name("then"), name("setting")
     state(then)
     key = run("edge1", "sha256sum /etc/ssl/arxos/host.key")
     play("rotate_certificates.yml", "--limit", "edge1")
     assert run("edge1", "sha256sum /etc/ssl/arxos/host.key") != key
     key = run("edge1", "sha256sum /etc/ssl/arxos/host.key")
-    environment = run("app1", "echo '# a setting' >>/etc/arxos/api.env; sha256sum /etc/arxos/api.env")
+    environment = run("app1", f"echo '# {setting}' >>/etc/arxos/api.env; sha256sum /etc/arxos/api.env")
     state(name("since"))
     # As after a rotation: the mark of today is another.
     said = play("rollback_configuration.yml", "-e", f"rollback_run={then}", "-e", "arxos_secrets_mark=another")
-    assert (
-        "/etc/ssl/arxos/host.key stays: certificate or key" in said and "/etc/arxos/api.env stays: secret, and secrets have changed" in said
-    )
+    assert "/etc/ssl/arxos/host stays: certificate or key" in said and "/etc/arxos/api.env stays: secret, and secrets have changed" in said
     assert run("edge1", "sha256sum /etc/ssl/arxos/host.key") == key and run("app1", "sha256sum /etc/arxos/api.env") == environment
     # With the secrets of then the file of secrets goes back as well; certificates never do.
     play("rollback_configuration.yml", "-e", f"rollback_run={then}")
-    assert run("edge1", "sha256sum /etc/ssl/arxos/host.key") == key and "# a setting" not in run("app1", "cat /etc/arxos/api.env")
+    assert run("edge1", "sha256sum /etc/ssl/arxos/host.key") == key and setting not in run("app1", "cat /etc/arxos/api.env")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +169,8 @@ def test_a_rehearsal_measures_what_the_next_estimate_says(figure: Figure) -> Non
     play("rollback_configuration.yml", "-e", "rehearse=true")
     assert {host for host in HOSTS if etc(host) != now[host]} == set()
     # The state of before the rehearsal is there under two names now; that of the good run is the third last.
-    play("rollback_configuration.yml", "-e", f"rollback_run={finished(HOSTS[0], 'configuration')['plan']['to']}")
+    good = finished("configuration")["plan"]["to"]
+    play("rollback_configuration.yml", "-e", f"rollback_run={good}")
     done = finished("configuration")
     figure("rollback configuration: estimate", f"{done['plan']['estimate_seconds']} s, {deviation(done):+.0%}: {done['done']}")
     assert abs(deviation(done)) <= 0.25
