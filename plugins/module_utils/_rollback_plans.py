@@ -159,7 +159,7 @@ def _contract_refusals(looks: Mapping[str, Mapping[str, Any]], to: str) -> list[
 
 def _application_journal(looks: Mapping[str, Mapping[str, Any]], live: Mapping[str, str]) -> dict[str, Any]:
     """The plan that was begun and still shows. One that failed, with every host put back, does not: nor does one after which a release came."""
-    return dict((_application_shown(looks, live) or {"plan": {}})["plan"])
+    return dict(_application_shown(looks, live).get("plan", {}))
 
 
 def _application_shown(looks: Mapping[str, Mapping[str, Any]], live: Mapping[str, str]) -> dict[str, Any]:
@@ -182,10 +182,9 @@ def unfinished(journals: Mapping[str, Mapping[str, Mapping[str, Any]]], live: Ma
         "configuration": take_up("", _kept_by_most(kept("configuration"))),
         "full": take_up("", kept("full")),
     }
-    playbooks = {"full": "rollback.yml"}
     return [
         f"a {'full rollback' if name == 'full' else f'rollback of the {name}'} to {journal['plan']['to']} was begun at {journal['began']} and is not finished:"
-        f" run playbooks/{playbooks.get(name, f'rollback_{name}.yml')} again"
+        f" run playbooks/{'rollback' if name == 'full' else f'rollback_{name}'}.yml again"
         for name, journal in begun.items()
         if journal
     ]

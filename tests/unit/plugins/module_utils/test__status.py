@@ -157,6 +157,11 @@ def test_other_rollbacks_that_were_begun_are_red_once() -> None:
     assert [line.partition(" was begun")[0] for line in subject.screen(hosts, NOW)["red"]] == ["a full rollback to 1.0.0"]
 
 
+def test_a_journal_that_cannot_be_read_is_red() -> None:
+    host = look("app1", "app", probe("systemd", "api", {}), damaged="full_rollback.json is damaged: move it away")
+    assert subject.screen([host], NOW)["red"] == ["app1: full_rollback.json is damaged: move it away"]
+
+
 def test_times_and_sizes_are_for_people() -> None:
     assert [subject._ago(seconds) for seconds in (-3, 59, 150, 7200, 3 * 86400)] == [
         "0 s ago",
