@@ -135,3 +135,17 @@ def test_nobody_rehearses_in_production(name: str) -> None:
     allowed = told(task["ansible.builtin.assert"]["that"], "all/rollback.yml", arxos_environment=environment, rehearse="true")
     assert allowed is (name != "production")
     assert told(task["ansible.builtin.assert"]["that"], "all/rollback.yml", arxos_environment=environment) is True
+
+
+@pytest.mark.parametrize("name", ["upstream", "traffic"])
+def test_who_drains_a_host_or_names_a_preview_changes_that_file_of_the_edge_alone(name: str) -> None:
+    """Else a rollback of the configuration, which drains, would bring the edge to the inventory first and keep that as what was there."""
+    role = ROOT / "roles/nginx"
+    (given,) = [
+        task[module]
+        for task in yaml.safe_load((role / f"tasks/{name}.yml").read_text())
+        for module in task
+        if module.endswith("config_tree")
+    ]
+    assert given["files"] == f"{{{{ __nginx_{name}_files }}}}" and "directories" not in given
+    assert f"/etc/nginx/arxos/{name}.conf" in yaml.safe_load((role / "vars/main.yml").read_text())[f"__nginx_{name}_files"]
