@@ -13,8 +13,8 @@ from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils import _rollback_plans, _run_lock, _run_record
 
-# host, tiers, health (results by health_check, or nothing where the host was not reached), release, member (by postgresql_rollback_info), unfinished and
-# damaged (by rollback_journal, what it found and why it could not), runs (by run_record_info)
+# host, tiers, health (results by health_check, or nothing where the host was not reached), release, member (by postgresql_rollback_info), unfinished
+# (by rollback_journal), faults (lines, what could not be read of a host that was reached), runs (by run_record_info)
 Look = dict[str, Any]
 # What stands before a tier whose name is too long for it.
 _SHOWN = {"monitoring": "logs"}
@@ -32,8 +32,8 @@ def screen(looks: Sequence[Look], now: float, is_dead: Callable[[dict[str, Any]]
                 red.append(f"{look['host']}: {result['name']}: {'; '.join(result['problems'])}")
         if (look.get("member") or {}).get("journal"):
             red.append(f"{look['host']}: a rollback of the database was begun and is not finished: run it again")
-        if look.get("damaged"):
-            red.append(f"{look['host']}: {look['damaged']}")
+        if look.get("health"):
+            red += [f"{look['host']}: {fault}" for fault in look.get("faults") or []]
     journals = {look["host"]: look["unfinished"] for look in looks if look.get("unfinished")}
     live = {look["host"]: look["release"]["current"] for look in looks if (look.get("release") or {}).get("current")}
     red += _rollback_plans.unfinished(journals, live)

@@ -80,7 +80,14 @@ unfinished:
   returned: when O(name) is not given
   type: dict
   sample: {application: {plan: {to: 1.0.0}, began: "2026-11-26T03:15:00Z", done: {}}}
+damaged:
+  description: Those that cannot be read, by name, and why.
+  returned: when O(name) is not given
+  type: dict
+  sample: {full: "/var/lib/arxos/full_rollback.json is damaged (Expecting value: line 1 column 1 (char 0)): move it away"}
 """
+
+from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils._rollback_journal import DIRECTORY, JournalError, Notes
 from ansible_collections.arxos.platform.plugins.module_utils._strict_module import StrictModule
@@ -102,11 +109,14 @@ def main() -> None:
     )
     given = module.params
     if given["name"] is None:
-        try:
-            journals = {name: Notes(name, given["directory"]).journal() for name in NAMES}
-        except JournalError as error:
-            module.fail_json(msg=str(error))
-        module.exit_json(changed=False, unfinished={name: journal for name, journal in journals.items() if journal})
+        found: dict[str, dict[str, Any]] = {"unfinished": {}, "damaged": {}}
+        for name in NAMES:
+            try:
+                if journal := Notes(name, given["directory"]).journal():
+                    found["unfinished"][name] = journal
+            except JournalError as error:
+                found["damaged"][name] = str(error)
+        module.exit_json(changed=False, **found)
     notes = Notes(given["name"], given["directory"])
     try:
         found = {"journal": notes.journal(), "rates": notes.rates()}

@@ -158,7 +158,7 @@ def test_other_rollbacks_that_were_begun_are_red_once() -> None:
 
 
 def test_a_journal_that_cannot_be_read_is_red() -> None:
-    host = look("app1", "app", probe("systemd", "api", {}), damaged="full_rollback.json is damaged: move it away")
+    host = look("app1", "app", probe("systemd", "api", {}), faults=["full_rollback.json is damaged: move it away"])
     assert subject.screen([host], NOW)["red"] == ["app1: full_rollback.json is damaged: move it away"]
 
 

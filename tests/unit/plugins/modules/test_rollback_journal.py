@@ -45,10 +45,13 @@ def test_all_that_are_not_finished(capsys: pytest.CaptureFixture[str], tmp_path:
     assert call(rollback_journal, capsys, directory=str(tmp_path)) | {"invocation": 0} == {
         "changed": False,
         "unfinished": {"application": JOURNAL},
+        "damaged": {},
         "invocation": 0,
     }
     (tmp_path / "configuration_rollback.json").write_text("{")
-    assert "move it away" in call(rollback_journal, capsys, directory=str(tmp_path))["msg"]
+    found = call(rollback_journal, capsys, directory=str(tmp_path))
+    assert found["unfinished"] == {"application": JOURNAL}
+    assert list(found["damaged"]) == ["configuration"] and "move it away" in found["damaged"]["configuration"]
 
 
 @pytest.mark.parametrize(
