@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HOST = f"{os.environ.get('LAB_NAME', 'arxos-lab')}-edge1"
 DOMAIN = yaml.safe_load((ROOT / "inventories/lab/group_vars/all/platform.yml").read_text())["arxos_domain"]
 HOME = "/tmp/edge-bench"
-TURNS = 9
+TURNS = 21
 COLD = 65  # seconds
 
 APPLICATION = """
@@ -76,7 +76,7 @@ def ask(port: int, seconds: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     pids = [f"{HOME}/{name}.pid" for name in ("application", "stock", "two", "one", "open", "judged")]
     stop = " ".join(pids)
     clean = f"for file in {stop}; do if [ -s $file ]; then kill $(cat $file); fi; done; rm -rf {HOME}"
