@@ -149,3 +149,28 @@ def test_who_drains_a_host_or_names_a_preview_changes_that_file_of_the_edge_alon
     ]
     assert given["files"] == f"{{{{ __nginx_{name}_files }}}}" and "directories" not in given
     assert f"/etc/nginx/arxos/{name}.conf" in yaml.safe_load((role / "vars/main.yml").read_text())[f"__nginx_{name}_files"]
+
+
+def within(tasks: list[dict[str, Any]], asked: str = "") -> list[tuple[dict[str, Any], str]]:
+    """Every task, with what the blocks around it ask: its own tasks ask that again, also those of a file that it includes."""
+    found = []
+    for task in tasks:
+        found.append((task, asked))
+        for part in ("block", "rescue", "always"):
+            found += within(task.get(part, []), f"{asked} {task.get('when', '')}")
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "playbooks").rglob("rollback*.yml")), ids=lambda path: path.name)
+def test_no_block_asks_for_what_a_note_in_it_changes(path: Path) -> None:
+    content = yaml.safe_load(path.read_text())
+    if not isinstance(content, list):
+        return
+    tasks = [task for play in content for task in play.get("tasks", [])] if any("hosts" in play for play in content) else content
+    notes = [
+        (task, asked)
+        for task, asked in within(tasks)
+        if str(task.get("ansible.builtin.include_tasks", "")).endswith(("_note.yml", "_mark.yml"))
+    ]
+    marks = [(task.get("vars", {}).get("mark"), asked) for task, asked in notes]
+    assert [mark for mark, asked in marks if f"'{mark}' not in" in asked] == []
