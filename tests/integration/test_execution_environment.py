@@ -289,11 +289,13 @@ ANSWERS = {
     "rollback": {"to": "2026-01-01T00:00:00Z"},
     "rollback_database": {"to": "2026-01-01T00:00:00Z"},
     "load_window": {"addresses": "192.0.2.7"},
+    "status_page": {"status": "operational"},
+    "traffic": {"arxos_traffic": "open"},
 }
 # Those that go_live is made of were run by it, and it by the tests above.
 STAGES = {"go_live", "preflight", "hosts", "storage", "database", "cache", "release", "edge", "prove", "seal", "generate_secrets"}
-# What has nothing to go on in a platform that was made a minute ago, and says so.
-REFUSES = {"rollback_database": ""}
+# What has nothing to go on in a platform that was made a minute ago and has no night planned, and says so.
+REFUSES = {"rollback_database": "", "announce": "Write when it begins into go_live.at"}
 
 
 @pytest.mark.slow
