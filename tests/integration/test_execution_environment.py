@@ -295,7 +295,7 @@ ANSWERS = {
 # Those that go_live is made of were run by it, and it by the tests above.
 STAGES = {"go_live", "preflight", "hosts", "storage", "database", "cache", "release", "edge", "prove", "seal", "generate_secrets"}
 # What has nothing to go on in a platform that was made a minute ago and has no night planned, and says so.
-REFUSES = {"rollback_database": "", "announce": "Write when it begins into go_live.at"}
+REFUSES = {"rollback_database": "no backup was complete before it", "announce": "Write when it begins into go_live.at"}
 
 
 @pytest.mark.slow
