@@ -138,7 +138,10 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def descendants(number: int) -> list[int]:
-    found = [int(word) for path in Path(f"/proc/{number}/task").glob("*/children") for word in path.read_text().split()]
+    found = []
+    for path in Path(f"/proc/{number}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # it has ended by itself
+            found += [int(word) for word in path.read_text().split()]
     return [each for child in found for each in [*descendants(child), child]]
 
 
