@@ -649,14 +649,15 @@ def test_a_closed_front_door_says_so_and_health_answers(host: Any) -> None:
         assert host.check_output("nginx-traffic closed") == "changed closed"
         assert ask("/api/v1/symbols", "-X POST -d x=1") == "503 120 application/json"
         assert "closed for maintenance" in json.loads(host.file("/tmp/answer").content_string)["detail"]
-        assert ask("/", "-H 'Accept: text/html,*/*;q=0.8'") == "503 120 text/html; charset=utf-8"
+        assert ask("/", "-D /tmp/headers -H 'Accept: text/html,*/*;q=0.8'") == "503 120 text/html; charset=utf-8"
+        assert "style-src 'sha256-" in host.file("/tmp/headers").content_string, "a browser would show the page without its style"
         assert host.file("/tmp/answer").content_string.startswith("<!DOCTYPE html>")
         assert ask("/health/").startswith("200") and ask("/health/%2e%2e/api/v1/symbols").startswith("503")
         until(5, lambda: json.loads(host.check_output("tail -n 1 /var/log/nginx/access.log"))["refused_by"] == "closed")
         assert host.run("nginx-serves").rc == 0, "it has to keep the address, to say that it is closed"
     finally:
         assert host.check_output("nginx-traffic open") == "changed open"
-        host.run("rm -f /tmp/answer")
+        host.run("rm -f /tmp/answer /tmp/headers")
     assert ask("/").startswith("200") and host.check_output("nginx-traffic open") == "same open"
 
 

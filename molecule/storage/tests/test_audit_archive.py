@@ -146,6 +146,12 @@ def test_its_keys_are_for_it_alone_and_its_units_do_no_more_than_they_have_to(ho
         assert host.check_output(f"systemctl is-active {unit}.timer") == "active"
 
 
+def test_it_has_archived_when_it_is_installed(host: Any) -> None:
+    """Not first by its timer, which may be an hour away."""
+    figures = host.check_output("cat /var/lib/prometheus/node-exporter/arxos_audit_archive.prom")
+    assert "arxos_audit_archive_success 1" in figures
+
+
 def test_the_timers_leave_figures(host: Any) -> None:
     host.check_output("systemctl start arxos-audit-archive.service arxos-audit-verify.service")
     figures = host.check_output("cat /var/lib/prometheus/node-exporter/arxos_audit_*.prom")

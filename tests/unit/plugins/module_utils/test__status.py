@@ -160,6 +160,8 @@ def test_other_rollbacks_that_were_begun_are_red_once() -> None:
 def test_a_journal_that_cannot_be_read_is_red() -> None:
     host = look("app1", "app", probe("systemd", "api", {}), faults=["full_rollback.json is damaged: move it away"])
     assert subject.screen([host], NOW)["red"] == ["app1: full_rollback.json is damaged: move it away"]
+    # One that was not reached is told once.
+    assert subject.screen([{**host, "health": [], "why": "it is down"}], NOW)["red"] == ["app1: it is down"]
 
 
 def test_times_and_sizes_are_for_people() -> None:
