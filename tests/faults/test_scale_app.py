@@ -22,7 +22,8 @@ NEW = f"{PREFIX}.24"
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    with users(tmp_path_factory.mktemp("users")) as found:
+    # A bare host is installed beside them on the same processors for minutes.
+    with users(tmp_path_factory.mktemp("users"), 40) as found:
         yield found
 
 
