@@ -18,6 +18,8 @@ from .whole import INVENTORY, LAB, PREFIX, Figure, docker, hosts, judge, play, r
 
 FOURTH = ("tests/faults/inventories/fourth_app.yml",)
 NEW = f"{PREFIX}.24"
+# All hosts of the lab share the processors on which users are served: few of them work for the playbook at a time, and the bare one comes last.
+FEW = ("--forks", "4")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,7 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
 def host() -> Iterator[None]:
     """A bare one, and none of it left."""
     play("molecule/shared/create.yml", "--limit", "app4,localhost", inventories=FOURTH).ok()
+    docker("update", "--cpu-shares", "64", f"{LAB}-app4")
     yield
     docker("rm", "-f", "-v", f"{LAB}-app4", check=False)
 
@@ -65,7 +68,7 @@ def test_a_fourth_joins_with_what_is_live(clients: Clients, figure: Figure) -> N
     with clients.at_work() as came:
         time.sleep(3)
         began = time.monotonic()
-        played = play("scale.yml", inventories=FOURTH).ok()
+        played = play("scale.yml", *FEW, inventories=FOURTH).ok()
         figure("scale from 3 to 4", f"{time.monotonic() - began:.0f} s")
         time.sleep(10)
     judge(came, "scale from 3 to 4", figure)
@@ -84,7 +87,7 @@ def test_it_leaves_again_drained_cut_off_and_stopped(clients: Clients, figure: F
     with clients.at_work() as came:
         time.sleep(3)
         began = time.monotonic()
-        played = play("scale.yml").ok()
+        played = play("scale.yml", *FEW).ok()
         figure("scale from 4 to 3", f"{time.monotonic() - began:.0f} s")
         time.sleep(3)
     judge(came, "scale from 4 to 3", figure)

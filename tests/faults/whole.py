@@ -79,7 +79,7 @@ def command(playbook: str, *arguments: str, inventories: tuple[str, ...] = ()) -
     return [
         "nice",
         "-n",
-        "10",
+        "19",
         str(Path(sys.executable).with_name("ansible-playbook")),
         "-i",
         str(INVENTORY),
