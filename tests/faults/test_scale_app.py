@@ -18,7 +18,7 @@ from .whole import INVENTORY, LAB, PREFIX, Figure, docker, hosts, judge, play, r
 
 FOURTH = ("tests/faults/inventories/fourth_app.yml",)
 NEW = f"{PREFIX}.24"
-# All hosts of the lab share the processors on which users are served: few of them work for the playbook at a time, and the bare one comes last.
+# All hosts of the lab share the processors on which users are served: few of them work for the playbook at a time.
 FEW = ("--forks", "4")
 
 
@@ -33,7 +33,6 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
 def host() -> Iterator[None]:
     """A bare one, and none of it left."""
     play("molecule/shared/create.yml", "--limit", "app4,localhost", inventories=FOURTH).ok()
-    docker("update", "--cpu-shares", "64", f"{LAB}-app4")
     yield
     docker("rm", "-f", "-v", f"{LAB}-app4", check=False)
 
