@@ -58,6 +58,7 @@ WHOLE = {  # faults of a platform that serves
     "run_record",
     "scale_app",
     "take_back",
+    "testssl",
     "traffic",
 }
 ONLY_BY_NAME = {"announced_go_live"}  # files of tests/integration whose cases are slow, all of them
