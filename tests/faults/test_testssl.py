@@ -8,24 +8,28 @@ gates: this one is asked for by its name.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from .api_clients import DOMAIN
-from .whole import ADDRESS, LAB, PREFIX, Figure, docker, run, secrets
+from .whole import ADDRESS, LAB, PREFIX, ROOT, Figure, docker, run, secrets
 
-IMAGE = os.environ.get("LAB_IMAGE", f"arxos-lab-debian:{os.environ.get('LAB_DEBIAN', '12')}")
+# Debian 12's testssl.sh has no grades yet.
+IMAGE = "arxos-lab-debian:13"
 SCANNER = "scanner"
 # An authority of one's own that is reached by nobody else lists no revoked certificates; it signs for 90 days.
 PRIVATE_CA = {"cert_revocation"}
+# Debian's OpenSSL knows no GOST; neither does the front.
+SCANNER_LACKS = {"engine_problem"}
 
 
 @pytest.fixture(scope="module")
 def found() -> Iterator[dict[str, tuple[str, str]]]:
     """What it says, as id: (severity, finding)."""
+    if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode:
+        subprocess.run([ROOT / "molecule/shared/image.sh", "13", IMAGE], check=True, capture_output=True, timeout=600)
     docker("run", "--detach", "--name", f"{LAB}-{SCANNER}", "--network", LAB, "--ip", f"{PREFIX}.183", IMAGE, "sleep", "infinity")
     try:
         run(SCANNER, "apt-get -qq update && apt-get -qq install -y --no-install-recommends testssl.sh openssl >/dev/null 2>&1")
@@ -51,4 +55,4 @@ def test_nothing_weighs_but_a_private_authority_without_revocation(found: dict[s
     bad = {name: finding for name, (severity, finding) in found.items() if severity in ("MEDIUM", "HIGH", "CRITICAL")}
     assert set(bad) <= PRIVATE_CA, bad
     odd = {name: finding for name, (severity, finding) in found.items() if severity in ("WARN", "FATAL")}
-    assert not odd, odd
+    assert set(odd) <= SCANNER_LACKS, odd
