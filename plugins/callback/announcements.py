@@ -39,7 +39,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 from ansible_collections.arxos.platform.plugins.module_utils import _announcements
-from ansible_collections.arxos.platform.plugins.plugin_utils import _announcement_delivery
+from ansible_collections.arxos.platform.plugins.plugin_utils import _announcement_delivery, _controller
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TEMPLATES = os.path.join(COLLECTION, "playbooks", "templates", "announcements")
@@ -102,7 +102,7 @@ class CallbackModule(CallbackBase):
             self._begin(play)
         if self.announcer and self.delivery:
             with self.lock:
-                self.announcer.run_id = self.announcer.run_id or self._run_id(play)
+                self.announcer.run_id = self.announcer.run_id or _controller.run_id()
                 self.delivery.put(self.announcer.play(play.get_name()))
 
     def v2_runner_on_ok(self, result: Any) -> None:
@@ -175,12 +175,6 @@ class CallbackModule(CallbackBase):
             if name in variables:
                 said[name] = templar.template(variables[name])
         return lambda: templar.template(variables["arxos_announcements"]), said
-
-    def _run_id(self, play: Any) -> str:
-        """The run's id, once it has one."""
-        manager = play.get_variable_manager()
-        host = manager._inventory.get_host("localhost")
-        return str(manager.get_vars(play=play, host=host).get("arxos_run_id", "")) if host else ""
 
     def _failed(self, result: Any, message: str, has_rescue: bool) -> None:
         if self.announcer and self.delivery:

@@ -36,7 +36,7 @@ from ansible_collections.arxos.platform.plugins.plugin_utils import _playing
 
 TAKE_BACK = Path(__file__).resolve().parents[2] / "playbooks/take_back.yml"
 FAILED = "go_live.yml"
-LOCK = ("arxos.platform.run_lock", "run_lock")
+HELD = "arxos_run_held"  # which run_begin.yml sets once this run has the platform
 
 
 class CallbackModule(CallbackBase):
@@ -68,7 +68,7 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Notes that the run has the platform."""
-        self.locked = self.locked or result.task.action in LOCK
+        self.locked = self.locked or HELD in (result.result.get("ansible_facts") or {})
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Takes back what has failed."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -63,6 +64,7 @@ def test_a_go_live_is_announced_in_its_order(lab: Lab, tmp_path: Path, hook: Hoo
         assert [each.partition(" ")[0] for each in hook.events(audience)] == ["before", "after"]
     last = next(each for each in hook.got if each["audience"] == "operations" and each["event"] == "after")
     assert "Healthy:" in last["message"] and "Release:" in last["message"]
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{4}", last["run"]) and last["run"] in played.stdout
     assert box.subjects("ops@example.org")[-1].startswith("done in")
     assert "failed" not in next(line for line in played.stdout.splitlines() if line.startswith("Announcements: "))
     assert PASSWORD not in played.stdout and TOKEN not in played.stdout

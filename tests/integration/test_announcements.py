@@ -10,6 +10,7 @@ import email.policy
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -279,6 +280,7 @@ def test_everybody_is_told_what_they_shall_know_in_its_order(run: Run, hook: Hoo
     for line in ("- Uptime: 99.95 %", "- p95: 212 ms", "- Changed: app1 1", "- app2: Fail at first: a replica was late"):
         assert line in last["message"].splitlines()
     assert last["type"] == "success"
+    assert {re.sub(r"^\d{8}T\d{6}Z-[0-9a-f]{4}$", "an id", each["run"]) for each in hook.got} == {"an id"}
     first = next(each for each in box.got if "users@example.org" in str(each["To"]))
     parts = {part.get_content_type(): part.get_content() for part in first.walk() if not part.is_multipart()}
     assert "<li>Exports to glTF</li>" in parts["text/html"] and "help@example.org" in parts["text/plain"]

@@ -288,6 +288,16 @@ def test_a_go_live_opens_what_was_never_open_or_closed(render: Render, tmp_path:
     assert door("--unless-set", "open") == (0, "same open") and door.reloads == 1
 
 
+def test_one_that_joined_open_hosts_is_measured_as_they_are(render: Render, tmp_path: Path) -> None:
+    door = Door(tmp_path, render("nginx", "nginx-traffic.j2", **INPUTS))
+    (tmp_path / "var/lib/nginx-traffic").mkdir(parents=True)
+    (tmp_path / "var/lib/nginx-traffic/traffic.map").write_text("edge open;\n")
+    told = tmp_path / "var/lib/prometheus/node-exporter/arxos_traffic.prom"
+    assert door("--check", "--unless-set", "open") == (0, "same open") and not told.exists()
+    assert door("--unless-set", "open") == (0, "same open") and door.reloads == 0
+    assert 'arxos_traffic_state{state="open"} 1' in told.read_text()
+
+
 @pytest.mark.parametrize(
     ("others", "begins"), [([], "new"), (["edge new;"], "new"), (["edge closed;", ""], "new"), (["", "edge open;"], "open")]
 )

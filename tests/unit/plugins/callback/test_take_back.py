@@ -57,8 +57,9 @@ def run(
     callback = take_back.CallbackModule()
     callback.v2_playbook_on_start(SimpleNamespace(_file_name=playbook))
     callback.v2_playbook_on_play_start(Play(variables or {}))
-    action = "arxos.platform.run_lock" if locked else "ansible.builtin.debug"
-    callback.v2_runner_on_ok(SimpleNamespace(task=SimpleNamespace(action=action)))
+    # Who is refused has asked for the lock as well, and was told that it has it on none or too few of the hosts.
+    callback.v2_runner_on_ok(SimpleNamespace(result={"results": [{"acquired": locked}]}))
+    callback.v2_runner_on_ok(SimpleNamespace(result={"ansible_facts": {"arxos_run_held" if locked else "arxos_other": {"id": "x"}}}))
     callback.v2_playbook_on_stats(stats)
 
 
@@ -74,7 +75,7 @@ def test_a_go_live_that_failed_is_taken_back(monkeypatch: pytest.MonkeyPatch, fo
         {"stats": SimpleNamespace(failures={}, dark={})},
         {"playbook": "/x/take_back.yml"},
         {"playbook": "/x/deploy.yml"},
-        {"locked": False},  # preflight refused it
+        {"locked": False},  # another run has the platform
         {"check": True},
         {"subset": "edge"},
         {"tags": ["nginx"]},
