@@ -223,7 +223,9 @@ def plan(
         history=[(entry[0], parse_lsn(entry[1])) for entry in leader["history"]],
         current=leader["timeline"],
     )
-    if guards and rung != "backup":
+    if rung not in ("", "guard", "backup"):
+        made.refusals.append(f"rung is {rung}: write guard or backup, or leave it out")
+    elif guards and rung != "backup":
         made.rung, made.open_on = "guard", guards[0]
     elif rung == "guard":
         made.refusals.append(f"no replica is held at {made.point.get('label') or to}: without -e rung=guard it comes from the backup")
@@ -314,7 +316,7 @@ def guard_plan(release: str, members: Mapping[str, Mapping[str, Any]], roles: Ma
         return made
     made["leader"] = leaders[0]
     if any(found.get("journal") for found in members.values()):
-        made["refusals"].append("a rollback was begun and is not finished: finish it first, with playbooks/rollback_database.yml")
+        made["refusals"].append("a rollback was begun and is not finished: finish it first; playbooks/status.yml says with what")
     point = next((entry for entry in members[made["leader"]]["points"] if entry["name"] == release), None)
     guards = {name: found["guard"] for name, found in members.items() if found.get("guard")}
     for name, guard in guards.items():

@@ -31,7 +31,8 @@ def screen(looks: Sequence[Look], now: float, is_dead: Callable[[dict[str, Any]]
             if not result["healthy"]:
                 red.append(f"{look['host']}: {result['name']}: {'; '.join(result['problems'])}")
         if (look.get("member") or {}).get("journal"):
-            red.append(f"{look['host']}: a rollback of the database was begun and is not finished: run it again")
+            name = "rollback" if "full" in (look.get("unfinished") or {}) else "rollback_database"
+            red.append(f"{look['host']}: a rollback of the database was begun and is not finished: run playbooks/{name}.yml again")
         if look.get("health"):
             red += [f"{look['host']}: {fault}" for fault in look.get("faults") or []]
     journals = {look["host"]: look["unfinished"] for look in looks if look.get("unfinished")}

@@ -131,10 +131,18 @@ def test_budgets_are_those_that_are_promised() -> None:
 @pytest.mark.parametrize("name", ["lab", "staging", "production"])
 def test_nobody_rehearses_in_production(name: str) -> None:
     environment = yaml.safe_load((ROOT / "inventories" / name / "group_vars/all/platform.yml").read_text())["arxos_environment"]
-    (task,) = yaml.safe_load((ROOT / "playbooks/tasks/rollback_rehearsal.yml").read_text())
+    _known, task = yaml.safe_load((ROOT / "playbooks/tasks/rollback_rehearsal.yml").read_text())
     allowed = told(task["ansible.builtin.assert"]["that"], "all/rollback.yml", arxos_environment=environment, rehearse="true")
     assert allowed is (name != "production")
     assert told(task["ansible.builtin.assert"]["that"], "all/rollback.yml", arxos_environment=environment) is True
+
+
+def test_a_rehearsal_is_asked_for_or_not() -> None:
+    known, _task = yaml.safe_load((ROOT / "playbooks/tasks/rollback_rehearsal.yml").read_text())
+    for said in (True, False, "true", "no", "False", ""):
+        assert told(known["ansible.builtin.assert"]["that"], "all/rollback.yml", rehearse=said) is True
+    for said in ("ture", "1x"):
+        assert told(known["ansible.builtin.assert"]["that"], "all/rollback.yml", rehearse=said) is False
 
 
 @pytest.mark.parametrize("name", ["upstream", "traffic"])

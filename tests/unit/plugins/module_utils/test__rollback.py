@@ -98,6 +98,8 @@ def test_a_rung_can_be_forced() -> None:
     assert make(consent=True, rung="backup")["rung"] == "backup"
     refused = make(members=NOT_HELD, consent=True, rung="guard")
     assert refused["rung"] == "" and "no replica is held at 1.2.0@" in refused["refusals"][0]
+    refused = make(consent=True, rung="Backup")
+    assert refused["rung"] == "" and refused["refusals"] == ["rung is Backup: write guard or backup, or leave it out"]
 
 
 def test_the_estimate_grows_with_the_size_and_follows_what_was_measured() -> None:
