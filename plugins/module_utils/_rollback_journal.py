@@ -40,6 +40,19 @@ class Notes:
         """The rollback that is not finished, empty where there is none. Raises JournalError."""
         return _read(self.path)
 
+    def finished(self) -> dict[str, Any]:
+        """The newest that is finished, empty where there is none, or where what is left of it cannot be read: nothing hangs on it but a hint."""
+        names = self._finished_names()
+        with contextlib.suppress(JournalError):
+            return _read(os.path.join(self.directory, names[-1])) if names else {}
+        return {}
+
+    def _finished_names(self) -> list[str]:
+        """Files of the finished ones, the newest last."""
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(name for name in os.listdir(self.directory) if name.startswith(f"{self.name}_rollback.2"))
+        return []
+
     def rates(self) -> dict[str, Any]:
         return _read(self.rates_path)
 
@@ -57,8 +70,7 @@ class Notes:
             return False
         try:
             os.replace(self.path, os.path.join(self.directory, f"{self.name}_rollback.{journal.get('began', 'unknown')}.json"))
-            finished = sorted(name for name in os.listdir(self.directory) if name.startswith(f"{self.name}_rollback.2"))
-            for name in finished[:-KEPT]:
+            for name in self._finished_names()[:-KEPT]:
                 os.unlink(os.path.join(self.directory, name))
         except OSError as error:
             raise JournalError(f"{self.path}: {error.strerror}") from error

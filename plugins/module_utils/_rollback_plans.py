@@ -85,15 +85,18 @@ def _some(names: Iterable[str]) -> str:
 def application_plan(
     looks: Mapping[str, Mapping[str, Any]], wanted: str, *, budget_seconds: float, batch: Any = 1, closed: bool = False
 ) -> dict[str, Any]:
-    """To the release C(wanted), empty for the one before. C(looks) by host: C(current), C(leaving), C(previous), C(installed), C(oldest), C(journal), C(rates).
+    """To the release C(wanted), empty for the one before. C(looks) by host: C(current), C(leaving), C(previous), C(installed), C(oldest), C(journal),
+    C(finished), C(rates).
 
     A rollback that was not finished is taken up while the hosts show it: some of them, or all, have the release that it goes to. Where another switch was
     killed on its way, the one before is what that was leaving, also for hosts that it had not come to. C(batch) hosts go
-    at a time; C(closed) as a part of a full rollback: all at once, with the time in its budget, and no migration in the way, since the database goes as well.
+    at a time. Where the last rollback is at its end and nothing was released since, the one before is the release that was left: without a name nobody goes
+    there, also not the next run of one that was killed after it had closed its journal. C(closed) as a part of a full rollback: all at once, with the time in its budget, and no migration in the way, since the database goes as well.
     """
     live = {host: str(look["current"]) for host, look in looks.items()}
     journal = _application_journal(looks, live) if not wanted else {}
-    to = wanted or journal.get("to", "")
+    back = {} if wanted or journal else _already_back(looks, live)
+    to = wanted or journal.get("to", "") or back.get("to", "")
     refusals = []
     if not to:
         leaving = {str(look["leaving"]) for look in looks.values() if look["leaving"]}
@@ -115,6 +118,8 @@ def application_plan(
     hosts = [host for host, look in looks.items() if to and (live[host] != to or look["leaving"])]
     left = Counter(version for version in live.values() if version and version != to)
     statement = f"Back to {to or 'nothing'}: {len(hosts)} of {len(looks)} hosts, from {', '.join(sorted(left)) or to}, "
+    if back:
+        statement = f"{to} is live since the last rollback; -e rollback_version={back['from']} goes to what that left. {statement}"
     rates, turns_taken = rates_of("application", looks), 1
     if closed:
         statement += "all at once."
@@ -132,7 +137,7 @@ def application_plan(
         )
     return {
         "to": to,
-        "from": journal.get("from") or (left.most_common(1)[0][0] if left else to),
+        "from": journal.get("from") or back.get("from") or (left.most_common(1)[0][0] if left else to),
         "hosts": hosts,
         "turns": turns_taken,
         "estimate_seconds": round(estimate, 1),
@@ -141,6 +146,14 @@ def application_plan(
         "taken_up": bool(journal),
         "statement": statement,
     }
+
+
+def _already_back(looks: Mapping[str, Mapping[str, Any]], live: Mapping[str, str]) -> dict[str, Any]:
+    """The plan of the last rollback, where every host still is as that left it; else nothing."""
+    newest = max((look.get("finished") or {} for look in looks.values()), key=lambda journal: str(journal.get("began", "")), default={})
+    plan = dict(newest.get("plan") or {})
+    left = {(live[host], str(look["previous"]), str(look["leaving"])) for host, look in looks.items()}
+    return plan if plan and left == {(plan.get("to"), plan.get("from"), "")} else {}
 
 
 def _contract_refusals(looks: Mapping[str, Mapping[str, Any]], to: str) -> list[str]:

@@ -75,6 +75,11 @@ rates:
   returned: when O(name) is given
   type: dict
   sample: {turn_seconds: 7.2}
+finished:
+  description: The newest that is finished, empty where there is none. As it was before this call.
+  returned: when O(name) is given
+  type: dict
+  sample: {plan: {from: 1.1.0, to: 1.0.0}, began: "2026-11-26T03:15:00Z", done: {switch: 21.3, verify: 5.9}}
 unfinished:
   description: Those that are not finished, by name.
   returned: when O(name) is not given
@@ -119,7 +124,7 @@ def main() -> None:
         module.exit_json(changed=False, **found)
     notes = Notes(given["name"], given["directory"])
     try:
-        found = {"journal": notes.journal(), "rates": notes.rates()}
+        found = {"journal": notes.journal(), "rates": notes.rates(), "finished": notes.finished()}
         changed = False
         if given["state"] == "noted":
             changed = found["journal"] != given["journal"] if module.check_mode else notes.note(given["journal"])

@@ -177,6 +177,9 @@ def test_the_application_alone_goes_back_in_30_seconds_as_estimated(built: None,
     figure("rollback application: steps", f"{done['done']}; {done['plan']['estimate_seconds']} s estimated, {deviation(done):+.0%}")
     assert releases() == {"1.0.0"} and unfinished("application") == []
     assert seconds(done) <= 30 and abs(deviation(done)) <= 0.25
+    # Nor does the same command go back to what it has left.
+    assert "1.0.0 is live since the last rollback" in play("rollback_application.yml")
+    assert releases() == {"1.0.0"} and unfinished("application") == []
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

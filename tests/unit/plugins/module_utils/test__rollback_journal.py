@@ -20,6 +20,7 @@ def test_a_journal_is_noted_and_finished(tmp_path: Path) -> None:
     assert notes.learn({"stop_seconds": 3.0}) and notes.rates() == {"stop_seconds": 3.0}
     assert notes.finish() and notes.journal() == {}
     assert (tmp_path / "arxos/full_rollback.2026-11-26T03:15:00Z.json").exists()
+    assert notes.finished() == journal and Notes("application", notes.directory).finished() == {}
     notes.note(journal)
     assert notes.drop() and notes.journal() == {}
 
@@ -31,6 +32,9 @@ def test_only_the_last_are_kept(tmp_path: Path) -> None:
         notes.note({"began": f"2026-11-26T03:15:{number:02}Z"})
         notes.finish()
     finished = sorted(path.name for path in tmp_path.glob("full_rollback.*"))
+    assert notes.finished() == {"began": f"2026-11-26T03:15:{KEPT + 2:02}Z"}
+    (tmp_path / finished[-1]).write_text("{")
+    assert notes.finished() == {}
     assert len(finished) == KEPT and finished[-1] == f"full_rollback.2026-11-26T03:15:{KEPT + 2:02}Z.json"
     assert Notes("application", str(tmp_path)).journal() == {"began": "2026"}
 

@@ -33,7 +33,7 @@ def test_a_rollback_is_noted_taken_up_and_finished(capsys: pytest.CaptureFixture
     assert call(rollback_journal, capsys, **at, state="finished", rates={"turn_seconds": 7.0}, _ansible_check_mode=True)["changed"]
     assert call(rollback_journal, capsys, **at, state="finished", rates={"turn_seconds": 7.0})["changed"]
     after = call(rollback_journal, capsys, **at)
-    assert after["journal"] == {} and after["rates"] == {"turn_seconds": 7.0}
+    assert after["journal"] == {} and after["rates"] == {"turn_seconds": 7.0} and after["finished"] == JOURNAL
     assert not call(rollback_journal, capsys, **at, state="dropped")["changed"]
 
 
