@@ -58,12 +58,17 @@ def test_the_same_command_again_does_not_go_back_to_what_was_left() -> None:
     looks = three(app("1.0.0", "1.1.0", finished=over), app("1.0.0", "1.1.0", finished=over), app("1.0.0", "1.1.0", finished=older))
     made = application(looks)
     assert (made["to"], made["from"], made["hosts"], made["refusals"], made["turns"]) == ("1.0.0", "1.1.0", [], [], 0)
-    assert made["statement"].startswith("1.0.0 is live since the last rollback; -e rollback_version=1.1.0 goes to what that left. Back to 1.0.0: 0 of 3 hosts")
+    assert made["statement"].startswith(
+        "1.0.0 is live since the last rollback; -e rollback_version=1.1.0 goes to what that left. Back to 1.0.0: 0 of 3 hosts"
+    )
     assert application(looks, "1.1.0")["hosts"] == ["app1", "app2", "app3"]
     # Released since, or on its way to something else.
     assert application(three(*[app("1.2.0", "1.0.0", finished=over)] * 3))["to"] == "1.0.0"
     assert application(three(*[app("1.1.0", "1.0.0", finished=over)] * 3))["to"] == "1.0.0"
-    assert application(three(app("1.0.0", "1.1.0", finished=over, leaving="1.1.0"), *[app("1.0.0", "1.1.0", finished=over)] * 2))["to"] == "1.1.0"
+    assert (
+        application(three(app("1.0.0", "1.1.0", finished=over, leaving="1.1.0"), *[app("1.0.0", "1.1.0", finished=over)] * 2))["to"]
+        == "1.1.0"
+    )
 
 
 def test_the_estimate_is_of_what_was_measured() -> None:

@@ -115,7 +115,9 @@ def test_the_last_restore_point_what_is_held_there_and_a_rollback_that_is_not_fi
     replica["member"] = {"points": points[1:], "guard": {"label": "1.1.0@x"}, "journal": {"plan": {}}}
     screen = subject.screen([leader, replica], NOW)
     assert "          restore point: 1.1.0 17 min ago, database2 is held at 1.1.0@x" in screen["lines"]
-    assert screen["red"] == ["database2: a rollback of the database was begun and is not finished: run playbooks/rollback_database.yml again"]
+    assert screen["red"] == [
+        "database2: a rollback of the database was begun and is not finished: run playbooks/rollback_database.yml again"
+    ]
     full = {"plan": {"to": "1.1.0"}, "began": "1970-01-12T13:29:40Z", "done": {}}
     red = subject.screen([leader, {**replica, "unfinished": {"full": full}}], NOW)["red"]
     assert red[0] == "database2: a rollback of the database was begun and is not finished: run playbooks/rollback.yml again"
