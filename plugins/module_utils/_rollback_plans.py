@@ -90,8 +90,10 @@ def application_plan(
 
     A rollback that was not finished is taken up while the hosts show it: some of them, or all, have the release that it goes to. Where another switch was
     killed on its way, the one before is what that was leaving, also for hosts that it had not come to. C(batch) hosts go
-    at a time. Where the last rollback is at its end and nothing was released since, the one before is the release that was left: without a name nobody goes
-    there, also not the next run of one that was killed after it had closed its journal. C(closed) as a part of a full rollback: all at once, with the time in its budget, and no migration in the way, since the database goes as well.
+    at a time; C(closed) as a part of a full rollback: all at once, with the time in its budget, and no migration in the way, since the database goes as well.
+
+    Where the last rollback is at its end and nothing was released since, the one before is the release that was left: without a name nobody goes there, also
+    not the next run of one that was killed after it had closed its journal.
     """
     live = {host: str(look["current"]) for host, look in looks.items()}
     journal = _application_journal(looks, live) if not wanted else {}
