@@ -63,7 +63,7 @@ ACTIVE = {
 }
 SCHEME = re.compile(r"(?:^|[;,])(?:javascript|vbscript|livescript|data:(?!image/(?:png|jpeg|gif|webp)[;,]))")
 RUNS = re.compile(
-    r"javascript:|vbscript:|expression\(|-moz-binding|behaviou?r:|@import|@charset|url\(['\"]?(?!#|data:image/(?:png|jpeg|gif|webp)[;,])"
+    r"javascript:|vbscript:|expression\(|-moz-binding|behaviou?r:|@import|@charset|image-set\(|(?<![a-z-])src\(|url\(['\"]?(?!#|data:image/(?:png|jpeg|gif|webp)[;,])"
 )
 FETCHED = {
     "image",
@@ -79,6 +79,7 @@ FETCHED = {
     "filter",
     "font-face-uri",
 }
+ANIMATES = {"set", "animate", "animatecolor", "animatemotion", "animatetransform"}
 INSIDE = re.compile(r"(?:#|data:image/(?:png|jpeg|gif|webp)[;,]|$)")
 
 
@@ -126,8 +127,12 @@ def look_at_xml(stream: Part, svg: bool) -> None:
         if first and svg and (local != "svg" or space not in ("", SVG)):
             raise Refused(415, "The file is not what its name says: it is no SVG.")
         first = False
+        if style is not None:
+            refuse("The XML has an element in a style sheet.")
         if local in ACTIVE and (local != "object" or space in ("", SVG)) or space in FOREIGN:
             refuse("The XML has an element that may run code.")
+        plain = {key.rpartition(" ")[2].rpartition(":")[2].lower(): value for key, value in attributes.items()}
+        goes = local in ANIMATES and "".join(plain.get("attributename", "").split()).rpartition(":")[2].lower() in ("href", "src")
         for key, value in attributes.items():
             key = key.rpartition(" ")[2].rpartition(":")[2].lower()
             packed = "".join(value.split()).lower()
@@ -135,7 +140,11 @@ def look_at_xml(stream: Part, svg: bool) -> None:
                 refuse("The XML has an attribute that may run code.")
             if key == "style" and runs(value) or "url(" in packed and RUNS.search(packed):
                 refuse("The XML has a style that fetches or runs something.")
-            if key in ("href", "src") and local in FETCHED and not INSIDE.match(packed):
+            if goes and key in ("to", "from", "by", "values"):
+                fetches = not all(part.startswith("#") for part in packed.split(";") if part)
+            else:
+                fetches = key in ("href", "src") and local in FETCHED and not INSIDE.match(packed)
+            if fetches:
                 refuse("The XML fetches something from elsewhere.")
         if local == "style":
             style = []
@@ -170,10 +179,14 @@ def look_at_xml(stream: Part, svg: bool) -> None:
 
 
 def runs(style: str) -> bool:
-    """Whether a style sheet fetches or runs something. Comments and escapes, which would hide that, are undone first."""
-    plain = re.sub(r"/\*.*?\*/", "", style, flags=re.S)
-    plain = re.sub(r"\\([0-9a-fA-F]{1,6})\s?", lambda found: chr(min(int(found[1], 16), 0x10FFFF)), plain).replace("\\", "")
-    return RUNS.search("".join(plain.split()).lower()) is not None
+    """Whether a style sheet fetches or runs something. Escapes and comments, which would hide that, are undone first; what looks like a comment may as well
+    stand in strings, so that it is judged with them as well.
+    """
+    for text in (style, re.sub(r"/\*.*?\*/", "", style, flags=re.S)):
+        plain = re.sub(r"\\([0-9a-fA-F]{1,6})\s?", lambda found: chr(min(int(found[1], 16), 0x10FFFF)), text).replace("\\", "")
+        if RUNS.search("".join(plain.split()).lower()):
+            return True
+    return False
 
 
 class Part:
