@@ -66,6 +66,7 @@ def test_a_siem_gets_every_line_in_its_form(render: Render, form: str, wanted: s
     assert wanted in text and 'target="siem.example.org" port="6514"' in action
     assert 'streamDriverAuthMode="x509/name"' in action and 'streamDriverPermittedPeers="siem.example.org"' in action
     assert 'queue.fileName="siem"' in action
+    assert 'queue.timeoutEnqueue="0"' in action, "a SIEM that is away would stop what is collected"
 
 
 def test_a_siem_without_tls_is_only_had_by_saying_so(render: Render) -> None:
