@@ -95,7 +95,8 @@ def look_at_xml(stream: Part, svg: bool) -> None:
     """Raises Refused for what is no well-formed XML (or, where it has to be, no SVG), declares entities, fetches anything or may run code."""
     parser = expat.ParserCreate(namespace_separator=" ")
     depth = 0
-    style: list[str] | None = None
+    style: list[str] | None = None  # all text of the outermost one, also between elements in it
+    opened = 0
     first = True
 
     def refuse(reason: str) -> NoReturn:
@@ -118,7 +119,7 @@ def look_at_xml(stream: Part, svg: bool) -> None:
             refuse("The XML names a style sheet.")
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth, first, style
+        nonlocal depth, first, style, opened
         depth += 1
         if depth > DEPTH:
             refuse("The XML is nested too deep.")
@@ -127,8 +128,6 @@ def look_at_xml(stream: Part, svg: bool) -> None:
         if first and svg and (local != "svg" or space not in ("", SVG)):
             raise Refused(415, "The file is not what its name says: it is no SVG.")
         first = False
-        if style is not None:
-            refuse("The XML has an element in a style sheet.")
         if local in ACTIVE and (local != "object" or space in ("", SVG)) or space in FOREIGN:
             refuse("The XML has an element that may run code.")
         plain = {key.rpartition(" ")[2].rpartition(":")[2].lower(): value for key, value in attributes.items()}
@@ -146,8 +145,8 @@ def look_at_xml(stream: Part, svg: bool) -> None:
                 fetches = key in ("href", "src") and local in FETCHED and not INSIDE.match(packed)
             if fetches:
                 refuse("The XML fetches something from elsewhere.")
-        if local == "style":
-            style = []
+        if local == "style" and style is None:
+            style, opened = [], depth
 
     def text(data: str) -> None:
         if style is not None:
@@ -156,7 +155,7 @@ def look_at_xml(stream: Part, svg: bool) -> None:
     def end(name: str) -> None:
         nonlocal depth, style
         depth -= 1
-        if style is not None and name.rpartition(" ")[2].lower() == "style":
+        if style is not None and depth < opened:
             if runs("".join(style)):
                 refuse("The XML has a style that fetches or runs something.")
             style = None
