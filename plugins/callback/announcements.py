@@ -14,8 +14,8 @@ short_description: Announces a run by email, chat, pager and webhook
 description:
   - Tells audiences of a run before it begins, at every stage, at an interval while it goes on, when it fails, and after it with figures. Who is told what,
     and by which channel, is C(arxos_announcements) in the inventory (C(docs/announcements.md)).
-  - Only plays whose names begin like "(4/9) Database", and only of the playbooks that C(arxos_announcements.playbooks) names, C(go_live), C(deploy) and
-    C(rollback*) by default. C(announce.yml) tells what is planned. Check mode announces nothing, nor does a run with C(arxos_announce) false.
+  - Only plays whose names begin like "(4/9) Database", and only of the playbooks that C(arxos_announcements.playbooks) names, C(go_live), C(deploy),
+    C(rollback*) and C(take_back) by default. C(announce.yml) tells what is planned. Check mode announces nothing, nor does a run with C(arxos_announce) false.
   - Messages are sent beside the run by a process for each channel with a time limit, in their order. A channel that is dead or slow neither stops the run nor
     slows it; at the end at most C(arxos_announcements.wait_seconds) are waited for what is still to be sent, and which channel failed, why and how often
     is shown, and is part of the run's summary.
@@ -83,6 +83,7 @@ class CallbackModule(CallbackBase):
         super().__init__(*args, **kwargs)
         self.playbook = ""
         self.decided = False
+        self.pending = ""
         self.announcer: _announcements.Announcer | None = None
         self.delivery: _announcement_delivery.Delivery | None = None
         self.lock = threading.Lock()
@@ -94,19 +95,18 @@ class CallbackModule(CallbackBase):
         self.playbook = os.path.splitext(os.path.basename(str(playbook._file_name)))[0]
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Announces a stage that begins, and with the first that the run does."""
+        """Notes a stage that may begin: where its playbook was imported under a condition that does not hold, all of it is skipped."""
+        self.pending = ""
         if context.CLIARGS.get("check") or _announcements.stage_of(play.get_name()) is None:
             return
         if not self.decided:
             self.decided = True
             self._begin(play)
-        if self.announcer and self.delivery:
-            with self.lock:
-                self.announcer.run_id = self.announcer.run_id or _controller.run_id()
-                self.delivery.put(self.announcer.play(play.get_name()))
+        self.pending = play.get_name() if self.announcer else ""
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Counts what was changed."""
+        self._arrived()
         if self.announcer and result._result.get("changed"):
             with self.lock:
                 self.announcer.changes(result._host.get_name())
@@ -176,7 +176,16 @@ class CallbackModule(CallbackBase):
                 said[name] = templar.template(variables[name])
         return lambda: templar.template(variables["arxos_announcements"]), said
 
+    def _arrived(self) -> None:
+        """Announces the stage that has something to do, and with the first that the run begins."""
+        if self.pending and self.announcer and self.delivery:
+            name, self.pending = self.pending, ""
+            with self.lock:
+                self.announcer.run_id = self.announcer.run_id or _controller.run_id()
+                self.delivery.put(self.announcer.play(name))
+
     def _failed(self, result: Any, message: str, has_rescue: bool) -> None:
+        self._arrived()
         if self.announcer and self.delivery:
             with self.lock:
                 self.delivery.put(self.announcer.failed(result._host.get_name(), result._task.get_name(), message, has_rescue))

@@ -21,7 +21,7 @@ def _told(function: Callable[..., Any], *given: Any, **named: Any) -> Any:
 
 
 def rollback_plan(
-    members: Members, to: str, backups: list[dict[str, Any]], budget_seconds: float, consent: bool = False, rung: str = ""
+    members: Members, to: str, backups: list[dict[str, Any]], budget_seconds: float, consent: Any = False, rung: str = ""
 ) -> dict[str, Any]:
     """The way back: see P(rollback_plan#filter)."""
     return dict(_told(_rollback.plan, str(to), members, backups, budget_seconds=float(budget_seconds), consent=consent, rung=rung))
@@ -30,6 +30,11 @@ def rollback_plan(
 def rollback_journal(members: Members, to: str, option: str = "to") -> dict[str, Any]:
     """The rollback that was not finished: see P(rollback_journal#filter)."""
     return dict(_told(_rollback.take_up, str(to), members, option))
+
+
+def rollback_rehearsal(members: Members, full: Members, moment: str) -> dict[str, Any]:
+    """Where a rehearsal goes: see P(rollback_rehearsal#filter)."""
+    return _rollback.rehearsal(members, full, _told(_rollback.parse_time, moment))
 
 
 def rollback_rates(rates: dict[str, float], plan: dict[str, Any], seconds: dict[str, float]) -> dict[str, float]:
@@ -74,12 +79,12 @@ def full_rollback_plan(looks: Members, parts: dict[str, dict[str, Any]], budget_
 
 
 def fitting_rollback_plan(
-    seen: list[dict[str, Any]], releases: Members, looks: Members, doors: list[str], running: str = ""
+    seen: list[dict[str, Any]], releases: Members, looks: Members, doors: list[str], running: str = "", of: str = ""
 ) -> dict[str, Any]:
     """What a run that failed is taken back by: see P(fitting_rollback_plan#filter)."""
     runs = _run_record.merged(record for each in seen for record in each.get("runs") or [])
     seals = {host: look["seals"] for host, look in looks.items()}
-    return _rollback_plans.fitting_plan([run for run in runs if run.id != running], releases, seals, doors)
+    return _rollback_plans.fitting_plan([run for run in runs if run.id != running], releases, seals, doors, of)
 
 
 def rollback_learned(journal: dict[str, Any], name: str, rates: dict[str, float], parts: Members | None = None) -> dict[str, float]:
@@ -109,4 +114,5 @@ class FilterModule:
             "rollback_plan": rollback_plan,
             "rollback_progress": rollback_progress,
             "rollback_rates": rollback_rates,
+            "rollback_rehearsal": rollback_rehearsal,
         }

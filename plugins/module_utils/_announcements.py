@@ -34,17 +34,23 @@ ESCALATION = {"technical": "development", "performance": "operations", "user": "
 KINDS = {
     "performance": r"\bload\b|soak|p9[59]|latency|throughput|response time|capacity",
     "user": r"acceptance|\buat\b|training",
-    "critical": r"^rollback|data loss|split.?brain|corrupt",
+    "critical": r"^(rollback|take_back)|data loss|split.?brain|corrupt",
 }
 NUMBERS = {"interval_minutes": 30, "timeout_seconds": 15, "wait_seconds": 20}
 GO_LIVE = ("at", "downtime", "news", "support", "training")
 KEYS = ("channels", "audiences", "go_live", "escalation", "kinds", "playbooks", "templates", *NUMBERS)
-PLAYBOOKS = ("go_live", "deploy", "rollback*")
+PLAYBOOKS = ("go_live", "deploy", "rollback*", "take_back")
 # Stages that a run may be refused in before it touched anything: nobody is told that it begins until they are over.
-REFUSING = ("Preflight", "Plan")
+REFUSING = ("Preflight", "Plan", "Fitting plan")
 # Its one stage tells what is planned, and is no run of it.
 PLANNING = "announce"
-TITLES = {"go_live": "Go-live", "deploy": "Release", PLANNING: "Go-live", "rollback": "Full rollback"}
+TITLES = {
+    "go_live": "Go-live",
+    "deploy": "Release",
+    PLANNING: "Go-live",
+    "rollback": "Full rollback",
+    "take_back": "Return after a failure",
+}
 
 
 @dataclass(frozen=True)
@@ -272,9 +278,9 @@ class Announcer:
         stage = stage_of(name)
         if stage is None or stage == self.stage or self.over:
             return []
-        first, self.stage = self.stage is None, stage
+        first, held, self.stage = self.stage is None, bool(self.held), stage
         messages = [*self.held, *(self._messages("before") if first else []), *([] if self.planning else self._messages("stage"))]
-        self.held = messages if first and stage.title in REFUSING else []
+        self.held = messages if (first or held) and stage.title in REFUSING else []
         return [] if self.held else messages
 
     def changes(self, host: str) -> None:
@@ -305,9 +311,8 @@ class Announcer:
             messages = self._escalate(last)
         self.failures = lost
         self.over = True
-        if self.held and (lost or broken_off):
-            return messages  # refused: what nobody heard the beginning of has no end
-        messages = [*self.held, *messages]
+        if self.held:
+            return messages  # refused, or nothing was to be done: what nobody heard the beginning of has no end
         result = "broken off" if broken_off else "failed" if lost else "done"
         return [
             *messages,

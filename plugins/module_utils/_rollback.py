@@ -18,6 +18,8 @@ from typing import Any
 
 MIB = 1 << 20
 SHOWN = 5  # tables by name, in a sentence
+YES, AGAIN = ("true", "yes", "1"), "again"
+REHEARSAL = "rehearsal-"  # how the places that a rehearsal makes for itself begin
 TELLING_MIB = 256  # less of it tells how long it takes to begin, not a rate
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?")
@@ -184,12 +186,14 @@ def plan(
     backups: Iterable[Mapping[str, Any]],
     *,
     budget_seconds: float,
-    consent: bool = False,
+    consent: Any = False,
     rung: str = "",
 ) -> dict[str, Any]:
     """The way back to C(to), a release (the name of its restore point) or a time.
 
-    C(members) is what M(arxos.platform.postgresql_rollback_info) says of every host; C(rung) forces one. Raises RollbackError when C(to) is neither.
+    C(members) is what M(arxos.platform.postgresql_rollback_info) says of every host; C(rung) forces one; C(consent) is true where it may drop what was
+    written, and C(again) where it may also drop what came since a rollback to the same place, with no release between: else a command that is given a second
+    time would do that. Raises RollbackError when C(to) is neither.
     """
     made = Plan(to=to, budget_seconds=budget_seconds)
     leaders = [name for name, found in members.items() if found["running"] and not found["in_recovery"]]
@@ -223,8 +227,9 @@ def plan(
         history=[(entry[0], parse_lsn(entry[1])) for entry in leader["history"]],
         current=leader["timeline"],
     )
+    rung = "" if rung == "any" else rung
     if rung not in ("", "guard", "backup"):
-        made.refusals.append(f"rung is {rung}: write guard or backup, or leave it out")
+        made.refusals.append(f"rung is {rung}: write guard or backup; any, or nothing, takes the one that is faster")
     elif guards and rung != "backup":
         made.rung, made.open_on = "guard", guards[0]
     elif rung == "guard":
@@ -245,10 +250,28 @@ def plan(
                 f"it would take {duration(made.estimate_seconds)}, and the budget is {duration(budget_seconds)}."
                 " Raise rollback_budget_seconds if the platform may be down for as long"
             )
-    if made.loss["transactions"] != 0 and not consent:
+    agreed = str(consent).lower()
+    back_since = _back_since(to, members.values(), leader)
+    if made.loss["transactions"] == 0:
+        pass
+    elif back_since and agreed != AGAIN:
+        made.refusals.append(
+            f"the database went back to {to} at {back_since}, and nothing was released since. Once more, it drops {loss_text(made.loss)}."
+            f" If that is agreed, add -e accept_data_loss={AGAIN}"
+        )
+    elif agreed not in (*YES, AGAIN):
         made.refusals.append(f"it drops {loss_text(made.loss)}. If that is agreed, add -e accept_data_loss=true")
     made.statement = _statement(made)
     return dict(vars(made))  # asdict would copy Ansible's lazy containers, which it cannot
+
+
+def _back_since(to: str, members: Iterable[Mapping[str, Any]], leader: Mapping[str, Any]) -> str:
+    """When the last rollback that came to its end began, where it went to C(to) and no restore point was made after it; else nothing."""
+    ended = max((found.get("finished") or {} for found in members), key=lambda journal: str(journal.get("began", "")), default={})
+    if not ended or ended["plan"]["to"] != to:
+        return ""
+    began = str(ended["began"])
+    return "" if any(parse_time(point["created_at"]) > parse_time(began) for point in leader["points"]) else began
 
 
 def _point(to: str, leader: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,6 +308,19 @@ def take_up(wanted: str, members: Mapping[str, Mapping[str, Any]], option: str =
             f"a rollback to {to} was begun at {journal['began']} and is not finished: finish it first, with -e {option}={to}"
         )
     return dict(journal)
+
+
+def rehearsal(members: Mapping[str, Mapping[str, Any]], full: Mapping[str, Mapping[str, Any]], moment: datetime) -> dict[str, Any]:
+    """Where a rehearsal goes: C(to), and whether it was C(begun), so that no guard is to be held for it any more.
+
+    It goes on with one that was killed, of which there is a journal (C(full) has those of full rollbacks, by host) or at least the guard, in C(members).
+    """
+    begun = [str(host["journal"]["plan"]["to"]) for host in (*full.values(), *members.values()) if host.get("journal")]
+    held = [str(host["guard"]["label"]).rpartition("@")[0] for host in members.values() if host.get("guard")]
+    for to in (*begun, *held):
+        if to.startswith(REHEARSAL):
+            return {"to": to, "begun": to in begun}
+    return {"to": f"{REHEARSAL}{moment.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}", "begun": False}
 
 
 def learn(rates: Mapping[str, float], plan_made: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, float]:

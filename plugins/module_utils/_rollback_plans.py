@@ -20,8 +20,9 @@ from ansible_collections.arxos.platform.plugins.module_utils._run_record import 
 
 SHOWN = 5  # hosts or runs by name, in a sentence
 KEEPERS = 3  # hosts that have the journal of the configuration's rollback, of which one may be lost
+FORTH = "forth"  # the step that ends a rehearsal: what went back is where it was before
 # Steps that are no part of the time that a plan takes: before the first, nothing is away; after the last, nothing is any more.
-UNCOUNTED = ("plan", "seal")
+UNCOUNTED = ("plan", "seal", FORTH)
 
 # Seconds, until this platform has measured its own: what each finished rollback leaves on its hosts. On the long side of what two cores need for the
 # lab, so that a first estimate promises nothing that is not kept.
@@ -210,6 +211,7 @@ def unfinished(journals: Mapping[str, Mapping[str, Mapping[str, Any]]], live: Ma
 # What takes another release as one of its stages, and leaves it where a later one fails. deploy.yml takes its hosts back itself.
 RELEASING = ("go_live.yml", "release.yml")
 # Is itself a way back, and the stage of it after which the release is back.
+OPENS = "traffic.yml"
 TAKES_BACK, RELEASE_BACK = "take_back.yml", "3/3 Verdict"
 
 
@@ -218,8 +220,10 @@ def fitting_plan(
     releases: Mapping[str, Mapping[str, Any]],
     seals: Mapping[str, Sequence[Mapping[str, Any]]],
     doors: Iterable[str],
+    of: str = "",
 ) -> dict[str, Any]:
-    """What the last run has to be taken back by, where it failed or was cut off.
+    """What the last run has to be taken back by, where it failed or was cut off; with C(of), the last run of that playbook, also where it came to a good
+    end, as long as nothing but tries to open it (C(OPENS)) came after it.
 
     C(runs) are the newest first, without the one that asks; C(releases) by application host its C(current), C(leaving), C(previous), C(switched_at)
     and the C(journal) of a rollback that is not finished;
@@ -229,19 +233,22 @@ def fitting_plan(
     C(refusals), and a C(statement) for people.
     """
     runs = [each for each in runs if not each.check]
-    run = next((each for each in runs if each.playbook != TAKES_BACK or each.verdict == "ok"), None)
+    passed = (OPENS, TAKES_BACK) if of else (TAKES_BACK,)
+    run = next((each for each in runs if each.playbook not in passed or (each.playbook == TAKES_BACK and each.verdict == "ok")), None)
     tried = runs[: runs.index(run)] if run else []
     nothing = "Nothing to take back: "
     made: dict[str, Any] = {"run": "", "release": "", "state": "", "refusals": []}
     if run is None:
         return {**made, "statement": nothing + "no run has left a record here."}
     told = f"{run.id} ({run.playbook} by {run.who})"
-    if run.verdict == "ok":
+    if of and run.playbook != of:
+        return {**made, "statement": nothing + f"the last run is {told}, and not of {of}."}
+    if run.verdict == "ok" and not of:
         return {**made, "statement": nothing + f"the last run, {told}, came to a good end."}
     if set(doors) <= {"new", ""}:
         again = f"nobody was served before {told}, and the maintenance page is on. Mend what failed, and run {run.playbook} again."
         return {**made, "statement": nothing + again}
-    if run.verdict != INCOMPLETE and not run.changed:
+    if run.verdict not in (INCOMPLETE, "ok") and not run.changed:
         return {**made, "statement": nothing + f"{told} failed before it changed anything."}
 
     began = _run_record.moment(run.began)
@@ -262,6 +269,7 @@ def fitting_plan(
         went = ", ".join(f"{version or 'none'} on {host}" for host, version in before.items())
         refusals.append(f"before {run.id} hosts had different releases ({went}): name one, rollback_application.yml -e rollback_version=")
     state = _state_before(run.id, seals)
+    ends = {INCOMPLETE: "was cut off", "ok": "came to a good end, and its opening did not"}
     parts = [f"the application to {release}"] if release else []
     parts += [f"the configuration to what run {state} left"] if state else []
     return {
@@ -269,7 +277,7 @@ def fitting_plan(
         "release": release,
         "state": state,
         "refusals": refusals,
-        "statement": f"{told} {'was cut off' if run.verdict == INCOMPLETE else 'failed'}. "
+        "statement": f"{told} {ends.get(run.verdict, 'failed')}. "
         + (f"Back go {' and '.join(parts)}; the database stays as it is." if parts else "There is no state from before it to go to."),
     }
 
@@ -287,10 +295,13 @@ def _state_before(run: str, seals: Mapping[str, Sequence[Mapping[str, Any]]]) ->
 def choose_run(looks: Mapping[str, Mapping[str, Any]], wanted: str) -> dict[str, Any]:
     """The run to whose state every host goes: C(wanted), or the newest before the last one that every host has.
 
-    C(looks) by host: C(seals) (newest first, C(name) and C(at) of each), C(journal), C(rates). Raises RollbackError when another rollback is not finished.
+    C(looks) by host: C(seals) (newest first, C(name) and C(at) of each), C(journal), C(finished), C(rates). Where the last run was itself a rollback that came
+    to its end, the newest before it is what that left: without a name every host stays. C(left) is then the run that it left, else empty. Raises
+    RollbackError when another rollback is not finished.
     """
     journal = take_up(wanted, _kept_by_most(looks), "rollback_run")
     to = wanted or journal.get("plan", {}).get("to", "")
+    left = ""
     known = {host: {seal["name"]: seal["at"] for seal in look["seals"]} for host, look in looks.items()}
     moments: dict[str, str] = {}
     for seals in known.values():
@@ -298,6 +309,15 @@ def choose_run(looks: Mapping[str, Mapping[str, Any]], wanted: str) -> dict[str,
             moments[name] = max(moment, moments.get(name, ""))
     runs = sorted((name for name in moments if not name.endswith(BEFORE)), key=lambda name: (moments[name], name), reverse=True)
     refusals = []
+    last = runs[0] if runs else ""
+    ended = max((look.get("finished") or {} for look in looks.values()), key=lambda entry: str(entry.get("began", "")), default={})
+    since = [name for name in runs if ended and moments[name] > str(ended["began"])]
+    if ended and len(since) <= 1:
+        before = runs[len(since) :]
+        if FORTH in ended["done"]:
+            runs = before  # what the rehearsal left is what it found
+        elif not to:
+            to, left = str(ended["plan"]["to"]), before[0] if before else ""
     if not to:
         to = next((name for name in runs[1:] if all(name in seals for seals in known.values())), "")
         if not to:
@@ -313,7 +333,7 @@ def choose_run(looks: Mapping[str, Mapping[str, Any]], wanted: str) -> dict[str,
         refusals.append(
             f"{host} has no commit of run {to}; the oldest that it has: {oldest}. Leave a host that came later out with --limit '!{host}'"
         )
-    return {"to": to, "at": moments.get(to, ""), "last": runs[0] if runs else "", "refusals": refusals, "journal": journal}
+    return {"to": to, "at": moments.get(to, ""), "last": last, "left": left, "refusals": refusals, "journal": journal}
 
 
 def _kept_by_most(looks: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -405,7 +425,8 @@ def _configuration_statement(
     files = sum(len(look["files"]) for look in found.values())
     hosts = [host for host, look in found.items() if look["files"]]
     kept = sum(len(look["kept"]) for look in found.values())
-    return (
+    since = f"The state of run {plan['to']} is there since the last rollback; -e rollback_run={chosen['left']} goes to what that left. "
+    return (since if chosen.get("left") else "") + (
         f"Back to run {plan['to'] or 'none'}{' of ' + chosen['at'] if chosen['at'] else ''}: {files} files on {len(hosts)} of {len(found)} hosts,"
         f" in {len(plan['turns'])} turns; {kept} that differ stay as they are; about {duration(plan['estimate_seconds'])} of {duration(budget)};"
         " drops no data, what is there now is kept as a commit."
@@ -440,7 +461,8 @@ def full_plan(
     """The journal of a full rollback: the one that was begun, or a new one of the plans of its parts. C(looks) has C(journal) and C(rates) by host."""
     journal = take_up(str(database.get("to", "")), looks)
     if journal:
-        refused = [] if "configuration" in journal["done"] else [f"configuration: {reason}" for reason in configuration["plan"]["refusals"]]
+        parts = {"database": database.get("refusals", []), "configuration": configuration["plan"]["refusals"]}
+        refused = [f"{part}: {reason}" for part, reasons in parts.items() if part not in journal["done"] for reason in reasons]
         return {**journal, "plan": {**journal["plan"], "taken_up": True, "refusals": refused}}
     rates = rates_of("full", looks)
     part = configuration["plan"]

@@ -51,6 +51,11 @@ journal:
   returned: success
   type: dict
   sample: {}
+finished:
+  description: The newest rollback of the configuration that came to its end, empty where there is none.
+  returned: success
+  type: dict
+  sample: {plan: {to: 20261126T031500Z-3f9a}, began: "2026-11-26T04:15:00Z", done: {turn 1: 6.1, verify: 5.9}}
 rates:
   description: What the last one measured.
   returned: success
@@ -74,6 +79,7 @@ def main() -> None:
             "seals": [asdict(seal) for seal in etc.seals()],
             "dirty": etc.dirty(),
             "journal": notes.journal(),
+            "finished": notes.finished(),
             "rates": notes.rates(),
         }
     except (RollbackError, JournalError, OSError) as error:

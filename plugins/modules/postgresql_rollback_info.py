@@ -59,10 +59,12 @@ member:
       returned: when running, type: list, elements: dict, sample: []}
     guard: {description: "What is held, as M(arxos.platform.postgresql_guard) returns it; empty when nothing is.", returned: always, type: dict, sample: {}}
     journal: {description: A rollback that is not finished., returned: always, type: dict, sample: {}}
+    finished: {description: "The newest rollback that came to its end, empty where there is none.", returned: always, type: dict, sample: {}}
     rates: {description: What was measured before., returned: always, type: dict, sample: {guard_seconds: 41.5}}
 """
 
 import json
+import os
 import time
 from dataclasses import asdict
 from typing import Any
@@ -70,6 +72,7 @@ from typing import Any
 from ansible_collections.arxos.platform.plugins.module_utils._guard import Clock, GuardError, Keeper
 from ansible_collections.arxos.platform.plugins.module_utils._guard_host import LocalHost
 from ansible_collections.arxos.platform.plugins.module_utils._restore_points import COLUMNS, COUNTED_ON, DATABASES, ROWS, TABLE, UTC
+from ansible_collections.arxos.platform.plugins.module_utils._rollback_journal import Notes
 from ansible_collections.arxos.platform.plugins.module_utils._strict_module import StrictModule
 
 _LOOK = f"""
@@ -103,6 +106,7 @@ def main() -> None:
         member: dict[str, Any] = {"guard": asdict(guard) if guard.label else {}}
         for name in ("journal", "rates"):
             member[name] = _document(host, module.params[name])
+        member["finished"] = Notes("database", os.path.dirname(module.params["journal"])).finished()
         member.update(_database(host))
     except GuardError as error:
         module.fail_json(msg=str(error))

@@ -255,7 +255,10 @@ def test_what_was_held_back_is_told_once_nothing_is_refused(clock: Clock) -> Non
     assert [message.facts["stage"]["number"] for message in messages] == [1] * 8 + [2] * 3
     run = announcer(clock)
     run.play("(1/8) Preflight | Look")
-    assert [message.event for message in run.ended([])] == ["before"] * 5 + ["stage"] * 3 + ["after"] * 6
+    assert run.ended([]) == [], "it found nothing to do"
+    run = announcer(clock, "take_back")
+    assert run.play("(1/1) Fitting plan | Which run failed") == [] == run.play("(1/4) Plan | Where it goes")
+    assert [message.event for message in run.play("(2/4) Back")] == ["before"] * 5 + ["stage"] * 9
     run = announcer(clock)
     run.play("(1/8) Preflight | Look")
     assert {message.event for message in run.ended([], broken_off=True)} == {"failure"}

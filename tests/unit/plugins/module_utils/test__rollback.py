@@ -99,7 +99,60 @@ def test_a_rung_can_be_forced() -> None:
     refused = make(members=NOT_HELD, consent=True, rung="guard")
     assert refused["rung"] == "" and "no replica is held at 1.2.0@" in refused["refusals"][0]
     refused = make(consent=True, rung="Backup")
-    assert refused["rung"] == "" and refused["refusals"] == ["rung is Backup: write guard or backup, or leave it out"]
+    assert refused["rung"] == "" and refused["refusals"] == [
+        "rung is Backup: write guard or backup; any, or nothing, takes the one that is faster"
+    ]
+
+
+def test_the_answer_of_a_survey_that_any_rung_will_do_forces_none() -> None:
+    assert make(consent=True, rung="any")["rung"] == "guard"
+
+
+BACK = {"plan": {"to": "1.2.0"}, "began": "2026-11-23T08:20:00Z", "done": {}}
+
+
+def test_the_same_command_again_does_not_drop_what_came_since_the_first() -> None:
+    members = {
+        **HELD,
+        "database2": replica(finished=BACK),
+        "database3": {**HELD["database3"], "finished": {**BACK, "began": "2026-11-20T00:00:00Z"}},
+    }
+    (refusal,) = make(members=members, consent="true")["refusals"]
+    assert refusal.startswith(
+        "the database went back to 1.2.0 at 2026-11-23T08:20:00Z, and nothing was released since. Once more, it drops all writes since"
+    ) and refusal.endswith("add -e accept_data_loss=again")
+    assert make(members=members, consent="again")["refusals"] == []
+    nothing = {**members, "database1": leader(xid=101)}
+    assert make(members=nothing, consent="true")["refusals"] == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"finished": {**BACK, "plan": {"to": "1.1.0"}}},
+        {"finished": BACK, "points": [{**POINT, "name": "1.3.0", "created_at": "2026-11-23T08:20:30Z"}, POINT]},
+        {"finished": {}},
+    ],
+    ids=["elsewhere", "a release since", "none"],
+)
+def test_it_is_agreed_to_as_any_other(more: dict[str, Any]) -> None:
+    assert make(members={**HELD, "database1": leader(**more)}, consent="true")["refusals"] == []
+
+
+@pytest.mark.parametrize(
+    ("members", "full", "to"),
+    [
+        ({"d1": {}, "d2": {"guard": {}, "journal": {}}}, {}, ("rehearsal-20261126T031500Z", False)),
+        ({"d1": {"journal": {"plan": {"to": "rehearsal-20261126T010000Z"}}}}, {}, ("rehearsal-20261126T010000Z", True)),
+        ({"d1": {}}, {"d1": {"journal": {"plan": {"to": "rehearsal-20261126T010000Z"}}}}, ("rehearsal-20261126T010000Z", True)),
+        ({"d1": {}, "d2": {"guard": {"label": "rehearsal-20261126T010000Z@20261126T010003Z"}}}, {}, ("rehearsal-20261126T010000Z", False)),
+        # Of somebody else's: the rollback or the guard of a release refuses the rehearsal in words.
+        ({"d1": {"guard": {"label": LABEL}}}, {"d1": {"journal": {"plan": {"to": "1.2.0"}}}}, ("rehearsal-20261126T031500Z", False)),
+    ],
+)
+def test_a_rehearsal_that_was_killed_goes_on_to_the_place_that_it_made(members: Any, full: Any, to: tuple[str, bool]) -> None:
+    found = _rollback.rehearsal(members, full, datetime(2026, 11, 26, 3, 15, tzinfo=timezone.utc))
+    assert (found["to"], found["begun"]) == to
 
 
 def test_the_estimate_grows_with_the_size_and_follows_what_was_measured() -> None:

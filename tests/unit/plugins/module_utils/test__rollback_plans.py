@@ -172,11 +172,15 @@ def live(current: str, previous: str = "1.0.0", leaving: str = "", switched: flo
 
 
 def fitting(
-    *runs: Record, apps: dict[str, Any] | None = None, sealed: dict[str, list[str]] | None = None, doors: tuple[str, ...] = ("open", "open")
+    *runs: Record,
+    apps: dict[str, Any] | None = None,
+    sealed: dict[str, list[str]] | None = None,
+    doors: tuple[str, ...] = ("open", "open"),
+    of: str = "",
 ) -> dict[str, Any]:
     found = {"app1": [THEN], "edge1": [THEN]} if sealed is None else sealed
     seals_of = {host: [{"name": name, "at": ""} for name in names] for host, names in found.items()}
-    return plans.fitting_plan(runs, three(live("1.1.0"), live("1.1.0")) if apps is None else apps, seals_of, doors)
+    return plans.fitting_plan(runs, three(live("1.1.0"), live("1.1.0")) if apps is None else apps, seals_of, doors, of)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +197,39 @@ def test_there_is_nothing_to_take_back(runs: list[Record], more: dict[str, Any],
     made = fitting(*runs, **more)
     assert made["statement"].startswith(f"Nothing to take back: {said}")
     assert (made["run"], made["release"], made["state"], made["refusals"]) == ("", "", "", [])
+
+
+OPENING = a_run(playbook="traffic.yml", id="20261126T090000Z-cccc")
+
+
+def test_a_go_live_that_could_not_be_opened_goes_back_where_that_is_asked_for() -> None:
+    apps = three(live("1.1.0", switched=BEGAN + 60), live("1.1.0", switched=BEGAN + 70))
+    assert fitting(OPENING, a_run("ok"), apps=apps)["release"] == ""
+    for runs in ([OPENING, a_run("ok")], [a_run("ok")], [OPENING, a_run(playbook="take_back.yml"), a_run("ok")]):
+        made = fitting(*runs, apps=apps, of="go_live.yml")
+        assert (made["run"], made["release"], made["state"], made["refusals"]) == (THIS, "1.0.0", THEN, [])
+        assert (
+            f"{THIS} (go_live.yml by jane) came to a good end, and its opening did not. Back go the application to 1.0.0"
+            in made["statement"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("runs", "doors", "said"),
+    [
+        ([OPENING, a_run("ok")], ("new", "new"), "nobody was served before"),
+        (
+            [OPENING, a_run("ok", "deploy.yml"), a_run("ok")],
+            ("open",),
+            f"the last run is {THIS} (deploy.yml by jane), and not of go_live.yml.",
+        ),
+        ([OPENING, a_run("ok", "take_back.yml"), a_run("ok")], ("open",), f"the last run is {THIS} (take_back.yml by jane)"),
+        ([OPENING], ("open",), "no run has left a record here."),
+    ],
+)
+def test_it_stays_where_nobody_was_served_or_another_run_came_since(runs: list[Record], doors: tuple[str, ...], said: str) -> None:
+    made = fitting(*runs, doors=doors, of="go_live.yml")
+    assert made["run"] == "" and made["statement"].startswith(f"Nothing to take back: {said}")
 
 
 @pytest.mark.parametrize("newer", [[], [a_run(playbook="take_back.yml", id="20261126T040000Z-bbbb")], [a_run(check=True)]])
@@ -293,9 +330,37 @@ def test_what_a_rollback_found_is_no_run_but_can_be_named() -> None:
         "to": "x-before",
         "at": "2026-11-29T00:00:00Z",
         "last": "r3",
+        "left": "",
         "refusals": [],
         "journal": {},
     }
+
+
+def test_the_same_command_again_does_not_go_to_the_run_that_a_rollback_left() -> None:
+    """r4 is the rollback from r3 to r2; its own commit has a newer name for what r2 left."""
+    over = {"plan": {"to": "r2"}, "began": "2026-11-29T12:00:00Z", "done": {"verify": 2.0}}
+    older = {"plan": {"to": "r1"}, "began": "2026-11-27T12:00:00Z", "done": {}}
+    looks = {"a": {**seals("r4", "r3", "r2", "r1"), "finished": over}, "b": {**seals("r4", "r3", "r2", "r1"), "finished": older}}
+    chosen = plans.choose_run(looks, "")
+    assert (chosen["to"], chosen["left"], chosen["last"], chosen["refusals"]) == ("r2", "r3", "r4", [])
+    plan = configuration({"a": found(), "b": found()}, looks)["plan"]
+    assert plan["turns"] == [] and plan["statement"].startswith(
+        "The state of run r2 is there since the last rollback; -e rollback_run=r3 goes to what that left. Back to run r2"
+    )
+    assert plans.choose_run(looks, "r3")["to"] == "r3" and plans.choose_run(looks, "r3")["left"] == ""
+
+
+@pytest.mark.parametrize(
+    ("runs", "done", "to"),
+    [
+        (("r5", "r4", "r3", "r2"), {"verify": 2.0}, "r4"),  # r5 came since: back to what the rollback r4 left
+        (("r4", "r3", "r2"), {"verify": 2.0, "forth": 9.0}, "r2"),  # r4 rehearsed, and r3 is there again
+    ],
+)
+def test_after_another_run_or_a_rehearsal_it_goes_to_the_state_before(runs: tuple[str, ...], done: dict[str, float], to: str) -> None:
+    over = {"plan": {"to": "r2"}, "began": "2026-11-28T12:00:00Z" if len(runs) == 4 else "2026-11-29T12:00:00Z", "done": done}
+    chosen = plans.choose_run({"a": {**seals(*runs), "finished": over}}, "")
+    assert (chosen["to"], chosen["left"], chosen["refusals"]) == (to, "", [])
 
 
 def test_a_run_that_only_some_hosts_have_is_passed_over() -> None:
@@ -449,7 +514,12 @@ def test_everything_that_was_begun_goes_on_where_it_was() -> None:
     begun["done"] = {"plan": 0, "stop": 8.0, "database": 40.0}
     again = full({"application": application(three(app("1.0.0", "")))}, {"db1": {"journal": begun}})
     assert again["done"] == begun["done"] and again["plan"]["taken_up"] and again["plan"]["refusals"] == []
-    begun["done"]["configuration"] = 5.0
+    # What was written between a run that was killed in its plan and the next one was not agreed to.
+    begun["done"] = {"plan": 0}
+    assert full({"database": database(refusals=["it drops 7"])}, {"db1": {"journal": begun}})["plan"]["refusals"] == [
+        "database: it drops 7"
+    ]
+    begun["done"] = {"plan": 0, "database": 40.0, "configuration": 5.0}
     refused = {"configuration": configuration({"edge1": found(1, refused="nginx refuses")})}
     assert full(refused, {"db1": {"journal": begun}})["plan"]["refusals"] == []
     with pytest.raises(RollbackError, match="finish it first, with -e to=1.1.0"):
