@@ -58,7 +58,7 @@ def unfinished(name: str) -> list[str]:
 
 def seconds(journal: dict[str, Any]) -> float:
     """What a rollback took, of the steps that count."""
-    return sum(float(value) for step, value in journal["done"].items() if step not in ("plan", "seal"))
+    return sum(float(value) for step, value in journal["done"].items() if step not in ("plan", "seal", "forth"))
 
 
 def deviation(journal: dict[str, Any]) -> float:

@@ -63,6 +63,12 @@ def test_too_few_and_too_many_are_refused_before_anything_is_touched(number: int
     assert not re.search(r"^app1 +:", played.said, re.MULTILINE) and not any(known(edge) for edge in hosts("edge"))
 
 
+def test_hosts_that_nobody_can_be_are_refused() -> None:
+    for left in ("app4", "app1@10.20.2.24:8443"):
+        played = play("scale.yml", "-e", f"arxos_scale_left={left}")
+        assert played.code != 0 and f"arxos_scale_left has {left}. Nothing was changed" in played.words, played.said[-3000:]
+
+
 def test_a_fourth_joins_with_what_is_live(clients: Clients, figure: Figure) -> None:
     with clients.at_work() as came:
         time.sleep(3)

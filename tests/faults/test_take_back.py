@@ -73,10 +73,12 @@ def test_one_that_was_killed_is_taken_back_when_somebody_asks(before: dict[str, 
 
 def test_with_a_host_down_nothing_is_touched(before: dict[str, str]) -> None:
     play(*NIGHT, "-e", "arxos_take_back=false", fails=True)
+    up = [host for host in HOSTS if host != "cache3"]
+    left = {host: etc(host) for host in up}
     docker("stop", f"{LAB}-cache3")
     try:
-        whole.play("take_back.yml")
-        assert releases() == {"1.1.0"}
+        assert whole.play("take_back.yml").code != 0
+        assert releases() == {"1.1.0"} and {host: etc(host) for host in up} == left
     finally:
         docker("start", f"{LAB}-cache3")
     play("take_back.yml")
