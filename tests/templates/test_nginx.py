@@ -165,7 +165,8 @@ def test_without_a_waf_uploads_are_judged_all_the_same(render: Render) -> None:
 def test_while_a_reload_is_due_every_answer_of_an_application_is_the_last_on_its_connection(render: Render) -> None:
     front = render("nginx", "arxos/front.conf.j2", "debian-12", **JUDGED)
     due = re.findall(r"if \(-f (\S+)\) \{\s+set \$edge_last _last;", front)
-    assert due == re.findall(r"(?m)^due=(.*)$", render("nginx", "nginx-reload.j2", **JUDGED))
+    for script in ("nginx-reload.j2", "nginx-drain.j2"):
+        assert due == re.findall(r"(?m)^due=(.*)$", render("nginx", script, **JUDGED))
     ways = dict(re.findall(r"location ([^{]+) \{(.*?)\n    \}", front, re.DOTALL))
     for name in ("@application", "@upload", "= /.edge/problem"):
         assert "keepalive_timeout 0;" in ways[f"{name}_last"] and "keepalive_timeout" not in ways[name]
