@@ -661,6 +661,9 @@ def test_while_a_reload_is_due_each_answer_is_the_last_on_its_connection() -> No
 
 
 def test_reloads_under_50_new_connections_a_second_lose_no_request() -> None:
+    """A connection and a handshake for each request, which is what one generator makes of these. Reloads under 100 requests a second of users who keep their
+    connections, which a reload could cut, are of tests/faults/test_traffic.py.
+    """
     host = edge(holders()[0])
     rate, seconds = 50, 8
     start = time.monotonic()
