@@ -1,8 +1,8 @@
 # -*- coding: utf-8 -*-
 # Copyright: (c) 2026, The arxos.platform maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Floods of SYN packets and of connections at the front door, for real, while somebody else uses it. All of it stays in the lab's network: forged
-addresses are of a network for benchmarks (RFC 2544), and edge1 sends what it answers them to the attacker, who drops it."""
+"""Floods of SYN packets and of connections at the front door, and many who take their time there, for real, while somebody else uses it. All of it stays in the
+lab's network: forged addresses are of a network for benchmarks (RFC 2544), and edge1 sends what it answers them to the attacker, who drops it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ ATTACKER, VICTIM = ("attacker", f"{PREFIX}.181"), ("visitor", f"{PREFIX}.182")
 FORGED = "198.18.0.0/15"
 FLOOD = (Path(__file__).parent / "syn_flood.py").read_text()
 SECONDS, RATE, SAMPLES = 15, 20_000, 100
+# Beside those who take their time, a visitor looks longer: the front gives up those without headers after 10 s, and they come again.
+LONG, MANY = 30, 300
+# Of so many addresses, so that none meets a limit of its own: neither connections at a time, nor requests a second.
+CROWD = [f"198.18.1.{number}" for number in range(1, 51)]
 DOMAIN = "api.arxos.test"
 Figure = Callable[[str, object], None]
 
@@ -64,6 +68,62 @@ for s in held:
     try: s.getpeername(); up += 1
     except OSError: pass
 print(up)
+"""
+# Many who take their time, each anew when it is cut, until the input ends: nothing sent at all, headers that do not end, a body that does not. Prints `ready`
+# when all are there or a minute is over, and at the end how many were at the fewest, how often one came, and how often one did not get in.
+CROWDING = """
+import asyncio, json, resource, ssl, sys
+address, domain, kind, wanted, sources = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5].split(",")
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+context = ssl.create_default_context(); context.check_hostname = False; context.verify_mode = ssl.CERT_NONE
+headers = f"GET /api/v1/x HTTP/1.1\\r\\nHost: {domain}\\r\\nX-Slow: "
+body = f"POST /api/v1/x HTTP/1.1\\r\\nHost: {domain}\\r\\nContent-Type: application/json\\r\\nContent-Length: 4096\\r\\n\\r\\n"
+begin = {"idle": b"", "headers": headers.encode(), "bodies": body.encode()}[kind]
+held = came = refused = 0
+async def one(number, gate):
+    global held, came, refused
+    tls = {} if kind == "idle" else {"ssl": context, "server_hostname": domain}
+    while True:
+        try:
+            async with gate:
+                reader, writer = await asyncio.wait_for(asyncio.open_connection(address, 443, local_addr=(sources[number % len(sources)], 0), **tls), 10)
+        except (OSError, asyncio.TimeoutError):
+            refused += 1
+            await asyncio.sleep(1)
+            continue
+        held, came = held + 1, came + 1
+        try:
+            writer.write(begin)
+            while True:
+                try:
+                    if not await asyncio.wait_for(reader.read(4096), 2 if begin else None):
+                        break
+                except asyncio.TimeoutError:
+                    writer.write(b"x")
+        except OSError:
+            pass
+        finally:
+            held -= 1
+            writer.transport.abort()
+async def main():
+    gate = asyncio.Semaphore(50)
+    crowd = [asyncio.create_task(one(number, gate)) for number in range(wanted)]
+    over = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    for _turn in range(600):
+        if held >= 0.99 * wanted:
+            break
+        await asyncio.sleep(0.1)
+    print("ready", flush=True)
+    fewest = held
+    while not over.done():
+        await asyncio.wait([over], timeout=0.5)
+        fewest = min(fewest, held)
+    print(json.dumps([fewest, came, refused]), flush=True)
+    for each in crowd:
+        each.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+asyncio.run(main())
 """
 
 
@@ -104,9 +164,9 @@ def edge() -> Iterator[None]:
             docker("rm", "--force", f"{LAB}-{name}", check=False)
 
 
-def visit() -> tuple[float, list[str]]:
+def visit(samples: int = SAMPLES, seconds: float = SECONDS) -> tuple[float, list[str]]:
     """95th percentile of a visitor's requests in seconds, and what failed."""
-    words = ("python3", "-c", VISITOR, ADDRESS, DOMAIN, str(SAMPLES), str(SECONDS / SAMPLES))
+    words = ("python3", "-c", VISITOR, ADDRESS, DOMAIN, str(samples), str(seconds / samples))
     took, failed = json.loads(on(VICTIM[0], *words, timeout=600))
     return statistics.quantiles(took, n=20)[-1], failed
 
@@ -121,6 +181,25 @@ def flood(sources: str, target: str = ADDRESS) -> Iterator[list[int]]:
         yield sent
         out, _error = sender.communicate(timeout=120)
     sent.append(int(out))
+
+
+@contextmanager
+def crowd(kind: str, connections: int) -> Iterator[list[int]]:
+    """So many who take their time as long as the block runs; at the end how many there were at the fewest, how often one came, and was not let in."""
+    name = f"{LAB}-{ATTACKER[0]}"
+    docker("exec", name, "sh", "-c", "; ".join(f"ip address replace {address}/32 dev lo" for address in CROWD))
+    command = ["docker", "exec", "-i", name, "python3", "-c", CROWDING, ADDRESS, DOMAIN, kind, str(connections), ",".join(CROWD)]
+    counted: list[int] = []
+    try:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as sender:
+            try:
+                assert sender.stdout and sender.stdout.readline() == "ready\n"
+                yield counted
+            finally:
+                out, _error = sender.communicate(timeout=120)
+        counted += json.loads(out)
+    finally:
+        docker("exec", name, "sh", "-c", "; ".join(f"ip address del {address}/32 dev lo" for address in CROWD), check=False)
 
 
 def dropped() -> int:
@@ -141,6 +220,23 @@ def test_a_syn_flood_does_not_reach_who_uses_the_door(sources: str, figure: Figu
     figure(f"p95 of a visitor, {what} (bound twice)", f"{quiet * 1000:.1f} ms quiet, {busy * 1000:.1f} ms under it, {len(failed)} failed")
     assert failed == []
     assert refused > 0.5 * sent[0], "the meters did not see it"
+    assert busy < 2 * quiet
+
+
+@pytest.mark.parametrize(("kind", "connections"), [("headers", 500), ("bodies", 1000), ("idle", 5000)])
+def test_who_takes_their_time_delays_nobody(kind: str, connections: int, figure: Figure) -> None:
+    on(EDGE, "nginx-traffic", "open")  # one that is closed refuses a body before it has come
+    quiet, failed = visit(MANY, LONG)
+    assert failed == []
+    with crowd(kind, connections) as counted:
+        busy, failed = visit(MANY, LONG)
+    fewest, came, refused = counted
+    figure(f"who takes their time, {kind}", f"{fewest} of {connections} at the fewest, {came} came in all, {refused} did not get in")
+    figure(
+        f"p95 of a visitor, {kind} (bound twice)", f"{quiet * 1000:.1f} ms quiet, {busy * 1000:.1f} ms beside them, {len(failed)} failed"
+    )
+    assert failed == []
+    assert fewest >= 0.8 * connections, "there were not enough of them to say so"
     assert busy < 2 * quiet
 
 

@@ -89,6 +89,16 @@ def test_each_jail_counts_what_it_is_for(render: Render, fields: dict[str, Any],
     assert {seen(render, jail, text) for jail in counted} <= {fields.get("client", "192.0.2.7")}
 
 
+def test_who_invents_a_token_for_each_request_is_banned_before_a_client_would_have_met_its_limit(render: Render) -> None:
+    """The front cannot tell an invented token from a good one, and takes each for a client of its own. The application says 401 to it."""
+    refused = line(render, path="/api/v1/symbols", method="GET", status=401)
+    assert seen(render, "arxos-refused", refused) == "192.0.2.7"
+    limit = yaml.safe_load((ROLES / "nginx/vars/main.yml").read_text())["__nginx_limits"]["client"]
+    minute = int(limit["rate"].removesuffix("r/m")) + limit["burst"]
+    found = jails(render, **WEB)
+    assert int(found["arxos-refused"]["maxretry"]) < minute and int(found["DEFAULT"]["findtime"]) >= 60
+
+
 @pytest.mark.parametrize(
     "text",
     [

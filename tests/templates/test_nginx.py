@@ -98,6 +98,39 @@ def test_limits_are_those_of_the_specification(render: Render) -> None:
     assert "limit_req zone=client burst=50 nodelay;" in statements(render("nginx", "arxos/front.conf.j2", "debian-12", **INPUTS))
 
 
+TOKEN = f"{'h' * 24}.{'c' * 300}.{'0123456789' * 4}-_z"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "named"),
+    [
+        (f"Bearer {TOKEN}", f"{'0123456789' * 4}-_"),
+        (f"bearer  {TOKEN}", f"{'0123456789' * 4}-_"),
+        # Bits that no decoder reads make no other client, and a longer signature (RS256) is named by its end.
+        (f"Bearer {TOKEN[:-1]}y", f"{'0123456789' * 4}-_"),
+        (f"Bearer {'h' * 24}.{'c' * 300}.{'s' * 299}{'e' * 42}z", "e" * 42),
+        ("", "address"),
+        ("Bearer invented-1", "address"),
+        ("Bearer a.b.c", "address"),
+        (f"Bearer {'x' * 7000}", "address"),
+        (f"Bearer {TOKEN}=", "address"),
+        (f"Bearer {TOKEN}.more", "address"),
+        (f"Bearer {TOKEN} more", "address"),
+        (f"Bearer !{TOKEN}", "address"),
+        (f"Basic {TOKEN}", "address"),
+    ],
+)
+def test_a_client_is_who_holds_a_token_and_anybody_else_is_its_address(render: Render, authorization: str, named: str) -> None:
+    text = render("nginx", "arxos/limits.conf.j2", **INPUTS)
+    (default,), patterns = re.findall(r"\$client_name \{\s+default (\S+);", text), re.findall(r'"~\*(.*)" \$(\w+);', text)
+    assert default == "$binary_remote_addr" and len(patterns) == 1
+    pattern, variable = patterns[0]
+    found = re.search(pattern.replace("(?<", "(?P<"), authorization, re.I)
+    assert (found[variable] if found else "address") == named
+    # nginx keeps 80 bytes and the key in a slab of 128: where all are of one size, the oldest makes room for any other.
+    assert not found or 80 + len(found[variable]) <= 128
+
+
 def test_each_header_of_the_edge_is_hidden_where_the_application_sends_it(render: Render) -> None:
     ours = re.findall(r"(?m)^add_header (\S+)", render("nginx", "arxos/headers.conf.j2", **INPUTS))
     hidden = re.findall(r"proxy_hide_header (\S+);", render("nginx", "arxos/application.conf.j2", **INPUTS))

@@ -71,6 +71,18 @@ def test_content_types_are_written_as_the_core_rule_set_compares_them(render: Re
     assert "tx.allowed_request_content_type=|application/json| |application/geo+json| |application/merge-patch+json|'" in rules
 
 
+@pytest.mark.parametrize(
+    ("charset", "accepted"),
+    [("utf-8", True), ("us-ascii", True), ("utf-16", False), ("utf-8x", False), ("x-us-ascii", False), ("|", False)],
+)
+def test_character_sets_are_those_two_for_version_3_and_4(render: Render, charset: str, accepted: bool) -> None:
+    """Rule 920480 makes a pattern of what it is told in version 3 (@rx ^%{...}$), and looks for the name between bars in version 4 (@within)."""
+    rules = "".join(directives(render("waf", "waf.conf.j2", **INPUTS)))
+    (told,) = re.findall(r"setvar:'tx\.allowed_request_content_type_charset=([^']*)'", rules)
+    assert bool(re.search(f"^{told}$", charset)) is accepted
+    assert (f"|{charset}|" in told) is accepted
+
+
 def test_an_exclusion_is_of_fields_of_rules_or_of_both(render: Render) -> None:
     given = [
         {"path": "/a", "fields": ["x"], "why": "."},

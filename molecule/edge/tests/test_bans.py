@@ -22,19 +22,25 @@ SENDER = "app2"
 testinfra_hosts = [f"docker://{LAB}-edge1"]
 
 ASK = """
-import http.client, json, socket, ssl, sys
-source, address, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+import http.client, json, socket, ssl, sys, time
+source, address, count, what = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 body = json.dumps({'username': 'nobody', 'password': 'wrong', 'otp': '000000'})
 context = ssl.create_default_context(cafile='/etc/ssl/arxos/ca.crt')
 answers = []
-for _ in range(count):
+for number in range(count):
     try:
         line = http.client.HTTPSConnection('api.arxos.test', timeout=3)
         line.sock = context.wrap_socket(socket.create_connection((address, 443), 3, (source, 0)), server_hostname='api.arxos.test')
-        line.request('POST', '/api/v1/auth/login', body, {'Content-Type': 'application/json'})
+        if what == 'login':
+            line.request('POST', '/api/v1/auth/login', body, {'Content-Type': 'application/json'})
+        else:
+            line.request('GET', '/api/v1/symbols', headers={'Authorization': f'Bearer eyJhbGciOiJIUzI1NiJ9.{number:050d}.{number:043d}'})
+            time.sleep(0.2)
         answers.append(line.getresponse().status)
     except OSError:
         answers.append(0)
+        if what != 'login':
+            break
 print(json.dumps(answers))
 """
 
@@ -58,10 +64,10 @@ def guest(host: Any) -> Iterator[str]:
         host.run(f"fail2ban-client unban {GUEST}")
 
 
-def answers(source: str, count: int = 1) -> list[int]:
-    """What the login of the API answers to wrong ones from an address; 0 where nothing answers."""
+def answers(source: str, count: int = 1, what: str = "login") -> list[int]:
+    """What the API answers to wrong logins from an address, or to requests with another invented token each, five a second; 0 where nothing answers."""
     sender = testinfra.get_host(f"docker://{LAB}-{SENDER}")
-    return list(json.loads(sender.check_output(f'python3 -c "{ASK}" {source} {PREFIX}.11 {count}')))
+    return list(json.loads(sender.check_output(f'python3 -c "{ASK}" {source} {PREFIX}.11 {count} {what}')))
 
 
 def test_wrong_logins_end_in_a_ban_of_that_client_and_of_nobody_else(host: Any, guest: str) -> None:
@@ -77,6 +83,15 @@ def test_wrong_logins_end_in_a_ban_of_that_client_and_of_nobody_else(host: Any, 
     host.check_output(f"fail2ban-client unban {guest}")
     assert not banned()
     assert answers(guest)[0] in (401, 429)
+
+
+def test_who_invents_a_token_for_each_request_is_banned_before_a_client_would_have_met_its_limit(host: Any, guest: str) -> None:
+    """Each is a client of its own to the front, which cannot tell them from good ones: 100 a minute and a burst of 50 is what one could have had."""
+    came = answers(guest, 150, "tokens")
+    print(f"{came.count(401)} refused, then {came[-1]}")
+    assert set(came) <= {401, 0} and came[-1] == 0, "it was not banned"
+    # 60, less what the tests before were refused within ten minutes.
+    assert came.count(401) >= 40 and guest in host.check_output("fail2ban-client status arxos-refused")
 
 
 def test_an_open_load_window_exempts_its_addresses(host: Any, guest: str) -> None:
