@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.template import Templar, trust_as_template
+from ansible_collections.arxos.platform.plugins.module_utils import _config_tree
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/hardening"
 VARS: dict[str, Any] = {}
@@ -122,3 +126,82 @@ def test_no_profile_of_pam_lets_an_empty_password_in(render: Render) -> None:
     assert "nullok" not in render("hardening", "unix.pam-config.j2")
     assert {"arxos-unix", "arxos-faillock"} <= set(VARS["__hardening_pam_profiles"])
     assert "--disable unix" in VARS["__hardening_accounts"]["commands"][0]
+
+
+# ---------------------------------------------------------------- the way back to the old sshd
+
+CONFIG, PAM = "/etc/ssh/sshd_config", "/etc/pam.d/sshd"
+HANDLERS = yaml.safe_load((ROLE / "handlers/main.yml").read_text())
+
+
+def handlers_of(*changed: str, check: bool = False) -> list[str]:
+    """The handlers that act, in order, where all of them are notified and config_tree says that these files changed."""
+    trusted = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in VARS.items()}
+    given = {"__hardening_config": {"changed_files": list(changed)}, "__hardening_units": [], "__hardening_container": False}
+    templar = Templar(variables={**trusted, **given, "ansible_check_mode": check})
+    return [
+        each["name"]
+        for each in HANDLERS
+        if "loop" not in each and all(templar.evaluate_conditional(trust_as_template(it)) for it in each["when"])
+    ]
+
+
+@pytest.mark.parametrize("changed", [[CONFIG], [PAM], [PAM, CONFIG]])
+def test_the_way_back_is_armed_before_anything_is_put_in_force(changed: list[str]) -> None:
+    assert handlers_of(*changed) == ["Arm the way back to the old sshd", "Put the hardening in force", "Reload sshd"]
+    assert handlers_of(*changed, check=True) == []
+    assert handlers_of("/etc/motd") == ["Put the hardening in force"]
+
+
+def test_a_run_that_ended_before_its_handlers_leaves_what_the_next_acts_on() -> None:
+    readers = {item["dest"]: item.get("units") for item in VARS["__hardening_ssh_files"]}
+    assert [readers[path] for path in VARS["__hardening_sshd_files"]] == [["ssh.service"], ["ssh.service"]]
+
+
+@pytest.fixture
+def guard(render: Render, tmp_path: Path) -> Callable[..., int]:
+    """arxos-sshd-guard on files below tmp_path, with a systemd that does nothing."""
+    text = render("hardening", "sshd-guard.sh.j2", __hardening_sshd_files=[CONFIG, PAM])
+    script, bin_ = tmp_path / "guard", tmp_path / "bin"
+    script.write_text(re.sub(r"(?<![\w\"])/(etc|var)/", rf"{tmp_path}/\1/", text))
+    bin_.mkdir()
+    for name in ("systemctl", "systemd-run"):
+        (bin_ / name).write_text("#!/bin/sh\n")
+        (bin_ / name).chmod(0o755)
+    for path in (CONFIG, PAM):
+        for root in (tmp_path, tmp_path / "var/lib/arxos/config_tree/previous"):
+            (root / path[1:]).parent.mkdir(parents=True)
+            (root / path[1:]).write_text("new" if root == tmp_path else "old")
+
+    def run(*words: str) -> int:
+        environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
+        return subprocess.run(["sh", str(script), *words], env=environment, check=False).returncode
+
+    return run
+
+
+def test_what_nobody_has_proved_yet_counts_as_changed_in_the_next_run(guard: Callable[..., int], tmp_path: Path) -> None:
+    config, pam = tmp_path / CONFIG[1:], tmp_path / PAM[1:]
+    for path in (config, pam):
+        path.chmod(0o600)
+    owner, group = str(os.geteuid()), str(os.getegid())
+    tree = _config_tree.Tree(files=tuple(_config_tree.File(str(path), b"new", owner, group, 0o600) for path in (config, pam)))
+
+    def changed() -> list[str]:
+        places = _config_tree.Places(str(tmp_path / "state"), str(tmp_path / "work"))
+        return _config_tree.make_plan(tree, places, check=True, loaded=lambda units: {}).changed_files
+
+    assert changed() == []
+    assert guard("arm", "300", str(pam)) == 0 and changed() == [str(pam)]
+    assert guard("arm", "300", str(config), str(pam)) == 0 and changed() == [str(config), str(pam)]
+    assert guard("keep") == 0 and changed() == []
+
+
+def test_what_comes_back_leaves_no_mark(guard: Callable[..., int], tmp_path: Path) -> None:
+    config, kept = tmp_path / CONFIG[1:], tmp_path / "var/lib/arxos/config_tree/previous" / CONFIG[1:]
+    assert guard("arm", "300", str(config)) == 0
+    kept_below = tmp_path / f"var/lib/arxos/config_tree/previous{config}"
+    kept_below.parent.mkdir(parents=True)
+    kept.rename(kept_below)
+    assert guard("undo", str(config)) == 0 and config.read_text() == "old"
+    assert not list(config.parent.glob(".*.arxos-old"))

@@ -112,6 +112,14 @@ def test_the_ways_of_the_roles_are_there(role: str, tasks: str) -> None:
     assert (ROOT / "roles" / role / "tasks" / tasks).is_file()
 
 
+def test_what_the_history_leaves_out_is_what_no_rollback_brings_back() -> None:
+    watch = yaml.safe_load((ROOT / "roles/hardening/vars/main/watch.yml").read_text())
+    patterns = [pattern for group in back.KEPT.values() for pattern in group]
+    for private in watch["__hardening_private"]:
+        for path in (f"/etc{private}".replace("**/", way).replace("*", "x") for way in ("", "a/", "a/b/")):
+            assert any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns), path
+
+
 def test_every_tier_takes_turns_and_the_edge_is_last() -> None:
     groups = yaml.safe_load((ROOT / "inventories/lab/hosts.yml").read_text())["all"]["children"]
     hosts = {name: list(group["hosts"] or {}) for name, group in groups.items()}

@@ -183,6 +183,12 @@ def test_it_can_do_no_more_than_it_needs(each: Api) -> None:
     assert "arxos" in each.run("stat -c %U /run/arxos-api")
 
 
+def test_a_renewed_certificate_is_taken_up(each: Api) -> None:
+    """Its unit may do nothing but ask systemd, which must not refuse it."""
+    each.run("systemctl start arxos-api-certificate.service")
+    each.run("systemd-analyze security --threshold=40 --no-pager arxos-api-certificate.service")
+
+
 def test_the_database_is_reached_through_the_pools_alone(each: Api) -> None:
     user = each.run("id -u arxos").strip()
 

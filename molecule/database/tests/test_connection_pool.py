@@ -144,6 +144,12 @@ def test_it_can_do_no_more_than_it_needs(host: Any) -> None:
     host.run_expect([0], "systemd-analyze security --threshold=20 --no-pager pgbouncer.service")
 
 
+def test_a_renewed_certificate_is_taken_up(host: Any) -> None:
+    """Its unit may do nothing but ask systemd, which must not refuse it."""
+    host.check_output("systemctl start pgbouncer-certificate.service")
+    host.run_expect([0], "systemd-analyze security --threshold=40 --no-pager pgbouncer-certificate.service")
+
+
 def test_the_console_is_for_the_daemons_user_alone(host: Any) -> None:
     assert host.run("runuser -u nobody -- psql -XAtw -d %s -c 'show version'", ADMIN).rc != 0
     assert psql(POOL.replace("arxos_production", "pgbouncer"), "show pools").returncode != 0

@@ -189,7 +189,11 @@ def test_no_secret_is_in_what_was_collected() -> None:
 
 @pytest.mark.parametrize(
     ("name", "unit"),
-    [(HOST, "fail2ban"), (HOST, "rsyslog"), (HOST, "arxos-vulnerability-scan"), (COLLECTOR, "rsyslog"), ("edge1", "fail2ban")],
+    [
+        *((HOST, unit) for unit in ("fail2ban", "rsyslog", "arxos-vulnerability-scan", "arxos-integrity", "arxos-certificates")),
+        (COLLECTOR, "rsyslog"),
+        ("edge1", "fail2ban"),
+    ],
 )
 def test_units_may_do_no_more_than_they_have_to(name: str, unit: str) -> None:
     host_of(name).check_output(f"systemd-analyze security --no-pager --threshold=40 {unit}.service")

@@ -45,6 +45,12 @@ def test_history_and_secrets_are_for_root_alone(host: Any) -> None:
     assert {host.file(f"/etc/security/totp/{name}").mode for name in host.file("/etc/security/totp").listdir()} == {0o600}
 
 
+def test_the_history_has_no_private_key(host: Any) -> None:
+    held = host.check_output("git -C /etc ls-files ssl ssh security")
+    assert "ssl/arxos/ca.crt" in held.split()
+    assert not [name for name in held.split() if name.endswith((".key", "_key")) or name.startswith(("ssl/private/", "security/totp/"))]
+
+
 def test_security_updates_are_taken_and_restarts_left_to_the_host_by_host_playbooks(host: Any) -> None:
     settings = host.check_output("apt-config dump")
     origins = [line for line in settings.splitlines() if line.startswith("Unattended-Upgrade::Origins-Pattern::")]

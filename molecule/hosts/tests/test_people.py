@@ -22,12 +22,14 @@ from typing import Any
 
 import pytest
 import testinfra
+import yaml
 
 LAB = os.environ.get("LAB_NAME", "arxos-lab")
 PREFIX = os.environ.get("LAB_PREFIX", "172.30.20")
 ONE = "app1"
 ADDRESS = f"{PREFIX}.21"
 WRONG = "000000"
+NAMED = Path(__file__).resolve().parents[3] / "inventories/lab/group_vars/all/base.yml"
 
 testinfra_hosts = [f"docker://{LAB}-{ONE}"]
 
@@ -229,6 +231,20 @@ def test_a_configuration_that_lets_nobody_in_goes_by_itself(host: Any, person: C
         assert host.run("arxos-sshd-guard keep").rc != 0, "a run would take what is gone for kept"
     finally:
         host.check_output(f"cp -p {kept} {config}; mv /root/kept {kept}; systemctl reload ssh.service")
+
+
+def test_who_is_not_named_any_more_has_no_way_in_and_no_session(host: Any, person: Callable[[str], Person]) -> None:
+    named = [each["name"] for each in yaml.safe_load(NAMED.read_text())["base_administrators"]]
+    who = person("operator")
+    assert who.ssh("sleep 300 >/dev/null 2>&1 & id -un", code=who.code()).stdout.strip() == who.name
+    assert host.run(f"pgrep --uid {who.name}").rc == 0
+    assert f"closed {who.name}" in host.check_output(f"arxos-administrators --check root {' '.join(named)}").splitlines()
+    assert f"closed {who.name}" in host.check_output(f"arxos-administrators root {' '.join(named)}").splitlines()
+    assert host.run(f"pgrep --uid {who.name}").rc == 1
+    assert host.check_output(f"id -Gn {who.name}").split() == [who.name]
+    assert not host.file(f"/home/{who.name}/.ssh/authorized_keys").exists and not host.file(f"/var/lib/arxos/totp/{who.name}").exists
+    assert who.ssh("id -un", code=who.code(1)).returncode == 255
+    assert host.check_output(f"arxos-administrators root {' '.join(named)}") == ""
 
 
 # ---------------------------------------------------------------- sudo

@@ -171,6 +171,30 @@ def test_a_run_that_was_killed_between_two_files_is_finished(etc: Etc) -> None:
     assert (etc.path / "x.conf").read_text() == "1" and etc.systemctl.told == ["reload x.service"]
 
 
+def test_a_key_that_the_history_had_once_and_has_no_more_stays_as_it_is(etc: Etc) -> None:
+    """Its certificate, which changes by the same rename, does too: both are asked for as C(/etc/ssl) of a host is."""
+    for name in ("pairs/1/tls.key", "pairs/1/tls.crt"):
+        etc.write(f"ssl/{name}", "1", 0o600 if name.endswith("key") else 0o644)
+    (etc.path / "ssl/pair").symlink_to("pairs/1")
+    etc.kept = (str(etc.path / "ssl/*"),)
+    etc.seal("run2")
+    etc.write(".gitignore", "/ssl/**/*.key\n")
+    etc.git("rm", "--quiet", "--cached", "ssl/pairs/1/tls.key")
+    for name in ("pairs/2/tls.key", "pairs/2/tls.crt"):
+        etc.write(f"ssl/{name}", "2", 0o600 if name.endswith("key") else 0o644)
+        (etc.path / f"ssl/{name}".replace("/2/", "/1/")).unlink()
+    (etc.path / "ssl/pairs/1").rmdir()
+    (etc.path / "ssl/pair").unlink()
+    (etc.path / "ssl/pair").symlink_to("pairs/2")
+    etc.write("x.conf", "2")
+    etc.seal("run3")
+    assert not etc.way().etc.dirty()
+    etc.way().go("run2", "run4-before")
+    assert (etc.path / "x.conf").read_text() == "1"
+    assert os.readlink(etc.path / "ssl/pair") == "pairs/2" and not (etc.path / "ssl/pairs/1").exists()
+    assert (etc.path / "ssl/pair/tls.key").read_text() == (etc.path / "ssl/pair/tls.crt").read_text() == "2"
+
+
 def test_nothing_is_touched_where_a_daemon_refuses(etc: Etc) -> None:
     etc.write("x.conf", "bad")
     etc.seal("run2")
