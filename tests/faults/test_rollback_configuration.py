@@ -73,6 +73,9 @@ def test_users_notice_nothing_when_the_configuration_goes_back(clients: Clients,
         figure("rollback configuration: seconds", f"{time.monotonic() - began:.0f}")
     judge(came, "rollback configuration: users", figure)
     assert {host for host in HOSTS if etc(host) != before[host]} == set()
+    # Nor does the same command go to the run that it has taken back.
+    assert f"The state of run {good} is there since the last rollback; -e rollback_run={bad} goes to" in play("rollback_configuration.yml")
+    assert {host for host in HOSTS if etc(host) != before[host]} == set()
     assert {host: run(host, "systemctl show -P ExecMainStartTimestampMonotonic nginx.service") for host in GROUPS["edge"]} == started
     assert unfinished("configuration") == []
     # Nothing is lost, and the history went forward.
