@@ -73,9 +73,6 @@ def test_users_notice_nothing_when_the_configuration_goes_back(clients: Clients,
         figure("rollback configuration: seconds", f"{time.monotonic() - began:.0f}")
     judge(came, "rollback configuration: users", figure)
     assert {host for host in HOSTS if etc(host) != before[host]} == set()
-    # Nor does the same command go to the run that it has taken back.
-    assert f"The state of run {good} is there since the last rollback; -e rollback_run={bad} goes to" in play("rollback_configuration.yml")
-    assert {host for host in HOSTS if etc(host) != before[host]} == set()
     assert {host: run(host, "systemctl show -P ExecMainStartTimestampMonotonic nginx.service") for host in GROUPS["edge"]} == started
     assert unfinished("configuration") == []
     # Nothing is lost, and the history went forward.
@@ -84,6 +81,9 @@ def test_users_notice_nothing_when_the_configuration_goes_back(clients: Clients,
     for host in HOSTS:
         run(host, f"git -C /etc merge-base --is-ancestor arxos/{bad} HEAD && git -C /etc merge-base --is-ancestor arxos/{kept} HEAD")
     run("app1", "systemctl is-active arxos-api.service pgbouncer.service haproxy.service")
+    # Nor does the same command go to the run that it has taken back.
+    assert f"The state of run {good} is there since the last rollback; -e rollback_run={bad} goes to" in play("rollback_configuration.yml")
+    assert {host for host in HOSTS if etc(host) != before[host]} == set()
 
 
 def test_a_commit_that_a_daemon_does_not_take_is_refused_and_nothing_changes(figure: Figure) -> None:
