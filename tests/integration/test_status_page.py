@@ -103,13 +103,19 @@ def test_what_is_planned_is_announced_on_it(edge: Edge) -> None:
 
 def test_a_go_live_takes_what_was_announced_through_its_states_and_leaves_another_page_alone(edge: Edge) -> None:
     def tell(before: str, after: str) -> tuple[int, int]:
-        return edge.play(str(ROOT / "playbooks/tell_users.yml"), "-e", f"users_from={before}", "-e", f"users_state={after}")
+        told = ["-e", f"users_from={before}", "-e", f"users_state={after}", "-e", f"users_door_program={door}"]
+        return edge.play(str(ROOT / "playbooks/tell_users.yml"), *told)
 
+    door = edge.folder / "door"
+    door.write_text("#!/bin/sh\necho closed\n")
+    door.chmod(0o755)
     assert tell("planned", "in_progress") == (0, 0) and not (edge.page / "now.html").exists(), "nobody announced it"
     edge.variables["arxos_announcements"] = {"go_live": {"at": "2026-12-01 20:00 UTC"}}
     assert edge.play(str(ROOT / "playbooks/announce.yml")) == (0, 1), edge.text
     assert tell("planned", "in_progress") == (0, 1) and "Maintenance in progress" in (edge.page / "now.html").read_text()
     assert tell("planned", "in_progress") == (0, 0)
+    assert tell("in_progress", "done") == (0, 0) and "Maintenance in progress" in (edge.page / "now.html").read_text(), "nobody is served"
+    door.write_text("#!/bin/sh\necho open\n")
     assert tell("in_progress", "done") == (0, 1) and "Maintenance is completed" in (edge.page / "now.html").read_text()
     assert tell("in_progress", "done") == (0, 0)
     assert edge.play(str(ROOT / "playbooks/status_page.yml"), "-e", "status=incident") == (0, 1)
