@@ -203,7 +203,8 @@ def plan(
     made.leader = leaders[0]
     leader = members[made.leader]
     made.timeline = leader["timeline"]
-    made.point = _point(to, leader)
+    ended = max((found.get("finished") or {} for found in members.values()), key=lambda journal: str(journal.get("began", "")), default={})
+    made.point = _point(to, leader, ended)
     moment = parse_time(made.point["created_at"])
     lsn = parse_lsn(made.point["lsn"]) if made.point.get("lsn") else None
     if moment > parse_time(leader["clock"]):
@@ -251,7 +252,7 @@ def plan(
                 " Raise rollback_budget_seconds if the platform may be down for as long"
             )
     agreed = str(consent).lower()
-    back_since = _back_since(to, members.values(), leader)
+    back_since = _back_since(to, ended, leader)
     if made.loss["transactions"] == 0:
         pass
     elif back_since and agreed != AGAIN:
@@ -265,21 +266,25 @@ def plan(
     return dict(vars(made))  # asdict would copy Ansible's lazy containers, which it cannot
 
 
-def _back_since(to: str, members: Iterable[Mapping[str, Any]], leader: Mapping[str, Any]) -> str:
-    """When the last rollback that came to its end began, where it went to C(to) and no restore point was made after it; else nothing."""
-    ended = max((found.get("finished") or {} for found in members), key=lambda journal: str(journal.get("began", "")), default={})
+def _back_since(to: str, ended: Mapping[str, Any], leader: Mapping[str, Any]) -> str:
+    """When C(ended), the last rollback that came to its end, began, where it went to C(to) and no restore point was made after it; else nothing."""
     if not ended or ended["plan"]["to"] != to:
         return ""
     began = str(ended["began"])
     return "" if any(parse_time(point["created_at"]) > parse_time(began) for point in leader["points"]) else began
 
 
-def _point(to: str, leader: Mapping[str, Any]) -> dict[str, Any]:
+def _point(to: str, leader: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
     for point in leader["points"]:
         if point["name"] == to:
             return dict(point)
     if TIME.fullmatch(to):
         return {"created_at": parse_time(to).isoformat().replace("+00:00", "Z")}
+    if ended and ended["plan"]["to"] == to:  # the row that tells of a point is written after it
+        began, moment = ended["began"], ended["plan"].get("point", {}).get("created_at", "the time of it")
+        raise RollbackError(
+            f"the database went back to {to} at {began}, which used that point up. To drop what came since as well, name its time: -e to={moment}"
+        )
     known = ", ".join(f"{point['name']} ({point['created_at']})" for point in leader["points"]) or "none"
     raise RollbackError(f"{to} is neither a restore point nor a time such as 2026-12-31T23:59:59Z. Restore points are: {known}")
 

@@ -126,6 +126,13 @@ def test_the_same_command_again_does_not_drop_what_came_since_the_first() -> Non
     assert make(members=nothing, consent="true")["refusals"] == []
 
 
+def test_a_point_that_was_gone_back_to_is_used_up() -> None:
+    """Its row was written after it, and went with all the rest."""
+    back = {**BACK, "plan": {"to": "1.2.0", "point": POINT}}
+    with pytest.raises(RollbackError, match=f"went back to 1.2.0 at 2026-11-23T08:20:00Z, which used .* -e to={POINT['created_at']}$"):
+        make(members={**HELD, "database1": leader(points=[], finished=back)}, consent="true")
+
+
 @pytest.mark.parametrize(
     "more",
     [
