@@ -203,7 +203,7 @@ def plan(
     made.leader = leaders[0]
     leader = members[made.leader]
     made.timeline = leader["timeline"]
-    ended = max((found.get("finished") or {} for found in members.values()), key=lambda journal: str(journal.get("began", "")), default={})
+    ended = last_ended(members)
     made.point = _point(to, leader, ended)
     moment = parse_time(made.point["created_at"])
     lsn = parse_lsn(made.point["lsn"]) if made.point.get("lsn") else None
@@ -313,6 +313,12 @@ def take_up(wanted: str, members: Mapping[str, Mapping[str, Any]], option: str =
             f"a rollback to {to} was begun at {journal['began']} and is not finished: finish it first, with -e {option}={to}"
         )
     return dict(journal)
+
+
+def last_ended(members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The journal of the last rollback that came to its end, the newest of those that hosts have as C(finished); empty when there is none."""
+    found = [host["finished"] for host in members.values() if host.get("finished")]
+    return dict(max(found, key=lambda journal: str(journal["began"]))) if found else {}
 
 
 def rehearsal(members: Mapping[str, Mapping[str, Any]], full: Mapping[str, Mapping[str, Any]], moment: datetime) -> dict[str, Any]:

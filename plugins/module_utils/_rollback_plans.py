@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils import _migrations, _run_record, _soak
 from ansible_collections.arxos.platform.plugins.module_utils._configuration_rollback import BEFORE
-from ansible_collections.arxos.platform.plugins.module_utils._rollback import RollbackError, duration, take_up
+from ansible_collections.arxos.platform.plugins.module_utils._rollback import RollbackError, duration, last_ended, take_up
 from ansible_collections.arxos.platform.plugins.module_utils._run_record import INCOMPLETE, Record
 
 SHOWN = 5  # hosts or runs by name, in a sentence
@@ -153,8 +153,7 @@ def application_plan(
 
 def _already_back(looks: Mapping[str, Mapping[str, Any]], live: Mapping[str, str]) -> dict[str, Any]:
     """The plan of the last rollback, where every host still is as that left it; else nothing."""
-    newest = max((look.get("finished") or {} for look in looks.values()), key=lambda journal: str(journal.get("began", "")), default={})
-    plan = dict(newest.get("plan") or {})
+    plan = dict(last_ended(looks).get("plan") or {})
     left = {(live[host], str(look["previous"]), str(look["leaving"])) for host, look in looks.items()}
     return plan if plan and left == {(plan.get("to"), plan.get("from"), "")} else {}
 
@@ -210,8 +209,9 @@ def unfinished(journals: Mapping[str, Mapping[str, Mapping[str, Any]]], live: Ma
 
 # What takes another release as one of its stages, and leaves it where a later one fails. deploy.yml takes its hosts back itself.
 RELEASING = ("go_live.yml", "release.yml")
-# Is itself a way back, and the stage of it after which the release is back.
+# Opens what a go-live has made, and is no other run since.
 OPENS = "traffic.yml"
+# Is itself a way back, and the stage of it after which the release is back.
 TAKES_BACK, RELEASE_BACK = "take_back.yml", "3/3 Verdict"
 
 
@@ -310,7 +310,7 @@ def choose_run(looks: Mapping[str, Mapping[str, Any]], wanted: str) -> dict[str,
     runs = sorted((name for name in moments if not name.endswith(BEFORE)), key=lambda name: (moments[name], name), reverse=True)
     refusals = []
     last = runs[0] if runs else ""
-    ended = max((look.get("finished") or {} for look in looks.values()), key=lambda entry: str(entry.get("began", "")), default={})
+    ended = last_ended(looks)
     since = [name for name in runs if ended and moments[name] > str(ended["began"])]
     if ended and len(since) <= 1:
         before = runs[len(since) :]
