@@ -195,7 +195,8 @@ def test_the_workflow_leads_from_preflight_over_an_approval_to_traffic_and_back_
     assert after("preflight", "success") == ["go live"] and after("preflight", "failure") == []
     assert after("go live", "success") == ["approval"] and after("go live", "failure") == ["take back"]
     assert after("approval", "success") == ["open"]
-    assert after("open", "failure") == ["take back"]
+    assert after("open", "failure") == ["take back what did not open"]
+    assert nodes["take back what did not open"]["extra_data"] == {"take_back_of": "go_live"}
     (approval,) = place.awx.objects["workflow_approval_templates"].values()
     assert nodes["approval"]["unified_job_template"] == approval["id"] and approval["timeout"] == 86400
 

@@ -85,6 +85,7 @@ import json
 print(json.dumps({"changed": False, "ansible_facts": {"distribution_major_version": "12"}}))
 """
 ROLES = {
+    "nginx/tasks/notice.yml": ("gives notice", "__noticed"),
     "nginx/tasks/upstream.yml": ("drains {{ nginx_drained | sort | join(' ') }}", "__nginx_drain"),
     "arxos_api/tasks/start.yml": ("starts {{ arxos_api_switch_to }}", "__started"),
     "arxos_api/tasks/confirm.yml": ("confirms", "__confirmed"),
@@ -182,6 +183,7 @@ def test_the_canary_goes_before_a_batch_and_all_is_taken_for_good_at_the_end(rol
     assert run.code == 0, run.said
     assert run.starts[0] == "app1 starts 1.1.0" and sorted(run.starts[1:]) == ["app2 starts 1.1.0", "app3 starts 1.1.0"]
     assert [line for line in run.notes if line.startswith("edge1")] == [
+        "edge1 gives notice",
         "edge1 drains app1",
         "edge1 drains",
         "edge1 drains app2 app3",
@@ -194,6 +196,7 @@ def test_where_nobody_is_watched_a_batch_resumes_as_the_next_is_drained(roll: An
     run = roll(arxos_release_soak_seconds=0)
     assert run.code == 0, run.said
     assert [line for line in run.notes if line.startswith("edge1")] == [
+        "edge1 gives notice",
         "edge1 drains app1",
         "edge1 drains app2",
         "edge1 drains app3",
@@ -263,7 +266,7 @@ def test_where_an_edge_host_dies_nothing_is_switched_that_it_may_not_have_draine
     assert run.code != 0
     assert run.starts == ["evidence release-1.1.0-edge1"]
     assert "edge1: the host was lost on the way" in " ".join(run.said.split()) and "No host had to be put back" in run.said
-    assert [line for line in run.notes if line.startswith("edge2")] == ["edge2 drains app1", "edge2 drains"]
+    assert [line for line in run.notes if line.startswith("edge2")] == ["edge2 gives notice", "edge2 drains app1", "edge2 drains"]
 
 
 def test_in_a_second_switch_of_a_run_nobody_goes_whose_turn_it_was_in_the_first(roll: Any) -> None:
