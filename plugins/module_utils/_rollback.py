@@ -13,13 +13,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 MIB = 1 << 20
 SHOWN = 5  # tables by name, in a sentence
 YES, AGAIN = ("true", "yes", "1"), "again"
 REHEARSAL = "rehearsal-"  # how the places that a rehearsal makes for itself begin
+REHEARSAL_MOMENT = "%Y%m%dT%H%M%SZ"  # how they end
+REHEARSAL_HELD = timedelta(hours=1)  # an older guard of one that was killed has to be released by hand
 TELLING_MIB = 256  # less of it tells how long it takes to begin, not a rate
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?")
@@ -324,14 +326,16 @@ def last_ended(members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def rehearsal(members: Mapping[str, Mapping[str, Any]], full: Mapping[str, Mapping[str, Any]], moment: datetime) -> dict[str, Any]:
     """Where a rehearsal goes: C(to), and whether it was C(begun), so that no guard is to be held for it any more.
 
-    It goes on with one that was killed, of which there is a journal (C(full) has those of full rollbacks, by host) or at least the guard, in C(members).
+    It goes on with one that was killed, of which there is a journal (C(full) has those of full rollbacks, by host) or at least the guard, in C(members),
+    which is no older than C(REHEARSAL_HELD): what was written since is dropped, and nobody means a week of it.
     """
     begun = [str(host["journal"]["plan"]["to"]) for host in (*full.values(), *members.values()) if host.get("journal")]
     held = [str(host["guard"]["label"]).rpartition("@")[0] for host in members.values() if host.get("guard")]
-    for to in (*begun, *held):
+    since = f"{REHEARSAL}{(moment - REHEARSAL_HELD).astimezone(timezone.utc):{REHEARSAL_MOMENT}}"
+    for to in (*begun, *(name for name in held if name >= since)):
         if to.startswith(REHEARSAL):
             return {"to": to, "begun": to in begun}
-    return {"to": f"{REHEARSAL}{moment.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}", "begun": False}
+    return {"to": f"{REHEARSAL}{moment.astimezone(timezone.utc):{REHEARSAL_MOMENT}}", "begun": False}
 
 
 def learn(rates: Mapping[str, float], plan_made: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, float]:

@@ -152,7 +152,8 @@ def test_it_is_agreed_to_as_any_other(more: dict[str, Any]) -> None:
         ({"d1": {}, "d2": {"guard": {}, "journal": {}}}, {}, ("rehearsal-20261126T031500Z", False)),
         ({"d1": {"journal": {"plan": {"to": "rehearsal-20261126T010000Z"}}}}, {}, ("rehearsal-20261126T010000Z", True)),
         ({"d1": {}}, {"d1": {"journal": {"plan": {"to": "rehearsal-20261126T010000Z"}}}}, ("rehearsal-20261126T010000Z", True)),
-        ({"d1": {}, "d2": {"guard": {"label": "rehearsal-20261126T010000Z@20261126T010003Z"}}}, {}, ("rehearsal-20261126T010000Z", False)),
+        ({"d1": {}, "d2": {"guard": {"label": "rehearsal-20261126T023000Z@20261126T023003Z"}}}, {}, ("rehearsal-20261126T023000Z", False)),
+        ({"d1": {}, "d2": {"guard": {"label": "rehearsal-20261126T010000Z@20261126T010003Z"}}}, {}, ("rehearsal-20261126T031500Z", False)),
         # Of somebody else's: the rollback or the guard of a release refuses the rehearsal in words.
         ({"d1": {"guard": {"label": LABEL}}}, {"d1": {"journal": {"plan": {"to": "1.2.0"}}}}, ("rehearsal-20261126T031500Z", False)),
     ],
