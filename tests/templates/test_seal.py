@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,3 +146,11 @@ def test_a_run_that_was_killed_is_finished_by_the_next(host: Host, dies: str) ->
     assert not any(host.has(f"first {name}") for name in PRIVATE)
     assert host.seal("run3") == ""
     assert not (host.etc / ".git/arxos-forget").exists() and "run2" in host.git("tag")
+
+
+def test_one_that_packs_in_the_background_is_waited_for(host: Host) -> None:
+    with subprocess.Popen(["sleep", "3"]) as packs:
+        host.write(".git/gc.pid", f"{packs.pid} {socket.gethostname()}")
+        threading.Thread(target=packs.wait).start()  # else it is there until somebody asks for how it ended
+        assert "committed" in host.seal("run1")
+    assert not any(host.has(f"first {name}") for name in PRIVATE)
