@@ -95,9 +95,11 @@ class Came:
 
 
 class Clients:
-    """Half of the users keep the token that they came with, the others renew theirs every few seconds."""
+    """Half of the users keep the token that they came with, the others renew theirs every few seconds. There are so many since each waits for its own
+    answer, and on a full machine that may take 300 ms.
+    """
 
-    def __init__(self, ca: str, secrets: dict[str, str], users: int = 20, rate: float = 100.0) -> None:
+    def __init__(self, ca: str, secrets: dict[str, str], users: int = 40, rate: float = 100.0) -> None:
         self.pause, self.came, self._lock, self._over = users / rate, Came(), threading.Lock(), threading.Event()
         self.users = [User(ca) for _user in range(users)]
         for user in self.users:

@@ -80,7 +80,8 @@ def test_a_release_that_leaks_errors_is_taken_back_and_only_the_canary_leaked(cl
     assert "wanted 1 % at most" in played.words
     assert {release(host) for host in APPS} == {"1.1.0"}
     assert came.failures and all("leaks errors" in failure for _when, failure in came.failures), came.failures[:5]
-    assert len(came.failures) < 300 and all(when < ended_at for when, _failure in came.failures)
+    # Of every third request, which it got, it failed three in ten, until it was out.
+    assert len(came.failures) < 0.05 * sum(came.answers.values()) and all(when < ended_at for when, _failure in came.failures)
 
 
 def test_without_users_nobody_can_tell_and_the_variable_decides() -> None:

@@ -24,8 +24,7 @@ FEW = ("--forks", "4")
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    # A bare host is installed beside them on the same processors for minutes.
-    with users(tmp_path_factory.mktemp("users"), 40) as found:
+    with users(tmp_path_factory.mktemp("users")) as found:
         yield found
 
 

@@ -160,14 +160,12 @@ def build(version: str, *arguments: str) -> None:
 
 
 @contextlib.contextmanager
-def users(folder: Path, number: int = 20) -> Iterator[Clients]:
-    """Logged in, and at work while a test has them so. However many, they make 100 requests a second: more of them where answers are slow, since each waits
-    for its own.
-    """
+def users(folder: Path) -> Iterator[Clients]:
+    """Logged in, and at work while a test has them so."""
     ca = folder / "ca.crt"
     ca.write_text(secrets()["vault_certificates_ca_certificate"])
     with resolved(ADDRESS):
-        yield Clients(str(ca), secrets(), number)
+        yield Clients(str(ca), secrets())
 
 
 def judge(came: Came, what: str, figure: Figure, rate: float = 95) -> None:
