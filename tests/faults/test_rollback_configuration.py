@@ -15,7 +15,7 @@ import pytest
 
 from .api_clients import Clients
 from .rolling_back import GROUPS, HOSTS, deviation, etc, finished, play, play_and_kill, unfinished
-from .whole import Figure, judge, run, users
+from .whole import FEW, Figure, judge, run, users
 
 LIMITS = "/etc/nginx/arxos/limits.conf"
 
@@ -69,7 +69,7 @@ def test_users_notice_nothing_when_the_configuration_goes_back(clients: Clients,
     assert {host for host in HOSTS if etc(host) == before[host]} == set()
     with clients.at_work() as came:
         began = time.monotonic()
-        play("rollback_configuration.yml")
+        play("rollback_configuration.yml", *FEW)
         figure("rollback configuration: seconds", f"{time.monotonic() - began:.0f}")
     judge(came, "rollback configuration: users", figure)
     assert {host for host in HOSTS if etc(host) != before[host]} == set()

@@ -14,12 +14,10 @@ import pytest
 import yaml
 
 from .api_clients import Clients
-from .whole import INVENTORY, LAB, PREFIX, Figure, docker, hosts, judge, play, release, run, users
+from .whole import FEW, INVENTORY, LAB, PREFIX, Figure, docker, hosts, judge, play, release, run, users
 
 FOURTH = ("tests/faults/inventories/fourth_app.yml",)
 NEW = f"{PREFIX}.24"
-# All hosts of the lab share the processors on which users are served: few of them work for the playbook at a time.
-FEW = ("--forks", "4")
 
 
 @pytest.fixture(scope="module")

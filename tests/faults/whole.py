@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = ROOT / "inventories/lab"
 LAB, PREFIX = os.environ.get("LAB_NAME", "arxos-lab"), os.environ.get("LAB_PREFIX", "172.30.20")
 ADDRESS = f"{PREFIX}.100"
+# All hosts of the lab share the processors on which users are served: few of them work for a playbook about all hosts at a time.
+FEW = ("--forks", "4")
 Figure = Callable[[str, object], None]
 
 
