@@ -226,15 +226,15 @@ def test_who_takes_their_time_delays_nobody(kind: str, connections: int, figure:
     on(EDGE, "nginx-traffic", "open")  # one that is closed refuses a body before it has come
     quiet, failed = visit(MANY, LONG)
     assert failed == []
-    with crowd(kind, connections) as counted:
+    with crowd(kind, connections * 13 // 10) as counted:  # some of them are cut and on their way back
         busy, failed = visit(MANY, LONG)
     fewest, came, refused = counted
-    figure(f"who takes their time, {kind}", f"{fewest} of {connections} at the fewest, {came} came in all, {refused} did not get in")
+    figure(f"who takes their time, {kind}", f"{fewest} at the fewest, {came} came in all, {refused} did not get in")
     figure(
         f"p95 of a visitor, {kind} (bound twice)", f"{quiet * 1000:.1f} ms quiet, {busy * 1000:.1f} ms beside them, {len(failed)} failed"
     )
     assert failed == []
-    assert fewest >= 0.8 * connections, "there were not enough of them to say so"
+    assert fewest >= connections, "there were not enough of them to say so"
     assert busy < 2 * quiet
 
 
