@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from .api_clients import Clients
+from .rolling_back import deploy
 from .whole import LAB, Figure, build, docker, ended, hosts, judge, play, release, run, started, under_way, users
 
 APPS = hosts("app")
@@ -127,3 +128,16 @@ def test_a_release_does_not_take_away_what_it_has_brought_itself() -> None:
     played = play("deploy.yml", *wanted("1.4.0"))
     assert played.code != 0 and "bring it in a release after 1.4.0" in played.words, played.said[-3000:]
     assert {release(host) for host in APPS} == {"1.1.2"}
+
+
+def test_users_notice_nothing_when_the_application_goes_back(clients: Clients, figure: Figure) -> None:
+    for version in ("1.1.1", "1.1.2"):
+        deploy(version)
+    with clients.at_work() as came:
+        time.sleep(3)
+        began = time.monotonic()
+        play("rollback_application.yml").ok()
+        figure("rollback of three hosts", f"{time.monotonic() - began:.0f} s")
+        time.sleep(3)
+    judge(came, "rollback application", figure)
+    assert {release(host) for host in APPS} == {"1.1.1"}
