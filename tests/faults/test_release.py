@@ -139,5 +139,5 @@ def test_users_notice_nothing_when_the_application_goes_back(clients: Clients, f
         play("rollback_application.yml").ok()
         figure("rollback of three hosts", f"{time.monotonic() - began:.0f} s")
         time.sleep(3)
-    judge(came, "rollback application", figure, rate=90)
+    judge(came, "rollback application", figure)
     assert {release(host) for host in APPS} == {"1.1.1"}
