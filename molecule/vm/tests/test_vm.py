@@ -72,8 +72,25 @@ def test_apparmor_confines(host: Any) -> None:
     assert "(enforce)" in host.check_output("cat /proc/$(pidof -s chronyd)/attr/current")
 
 
-def test_the_kernel_has_wireguard(host: Any) -> None:
-    host.check_output("ip link add t-wireguard type wireguard && ip link delete t-wireguard")
+def test_a_peer_comes_through_a_tunnel_of_the_kernel_and_not_past_it(host: Any) -> None:
+    """The peer is a network namespace of the host, on a wire of its own."""
+    assert host.run("pgrep wireguard-go").rc == 1 and host.check_output("ip -details link show wg0").count("wireguard")
+    server = host.check_output("wg show wg0 public-key")
+    knock = "ip netns exec peer python3 -c 'import socket; socket.create_connection((\"{}\", 22), 5)'"
+    host.check_output(
+        "ip netns add peer && ip link add wire type veth peer name wire0 netns peer && ip address add 192.0.2.1/30 dev wire && ip link set wire up"
+        " && ip -n peer address add 192.0.2.2/30 dev wire0 && ip -n peer link set wire0 up && ip -n peer link add wg0 type wireguard"
+        " && ip -n peer address add 10.99.0.11/24 dev wg0 && umask 077 && printf %s 'the peer of the test' | openssl dgst -sha256 -binary | base64 >/run/peer"
+        f" && ip netns exec peer wg set wg0 private-key /run/peer peer {server} endpoint 192.0.2.1:51820 allowed-ips 10.99.0.0/24"
+        " && ip -n peer link set wg0 up"
+    )
+    try:
+        host.check_output(knock.format("10.99.0.1"))
+        assert int(host.check_output("wg show wg0 latest-handshakes").split()[-1]) > 0
+        past = host.run(knock.format("192.0.2.1"))
+        assert past.rc != 0 and "timed out" in past.stderr, "past the tunnel: " + past.stderr
+    finally:
+        host.run("ip netns delete peer; ip link delete wire; rm -f /run/peer")
 
 
 def test_chrony_keeps_the_clock_and_serves_nobody(host: Any) -> None:
