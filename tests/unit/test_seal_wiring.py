@@ -55,12 +55,12 @@ def flat(name: str, given: dict[str, Any] | None = None, asked: tuple[str, ...] 
 
 def seals(play: dict[str, Any], given: dict[str, Any]) -> bool:
     files = [task.get(INCLUDE) for task in play.get("tasks", [])]
-    return given.get("arxos_seal", True) and any((each["file"] if isinstance(each, dict) else each) == "tasks/seal.yml" for each in files if each)
+    return given.get("arxos_seal", True) and any(
+        (each["file"] if isinstance(each, dict) else each) == "tasks/seal.yml" for each in files if each
+    )
 
 
-RUNS = sorted(
-    path.stem for path in PLAYBOOKS.glob("*.yml") if any(entry.get(IMPORT) == "run_begin.yml" for entry in entries(path.name))
-)
+RUNS = sorted(path.stem for path in PLAYBOOKS.glob("*.yml") if any(entry.get(IMPORT) == "run_begin.yml" for entry in entries(path.name)))
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -88,11 +88,21 @@ def test_exceptions_are_of_runs_that_there_are() -> None:
         ({}, ["preflight"], False),
         ({}, ["prove"], False),
         ({"arxos_seal": False}, ["all"], False),
+        ({"ansible_check_mode": True}, ["all"], False),
     ],
 )
 def test_a_run_of_chosen_tags_is_sealed_but_not_one_that_only_looks(given: dict[str, Any], tags: list[str], sealed: bool) -> None:
     play = entries("seal.yml")[-1]
     leave = play["tasks"][0]
     assert play["tags"] == ["always"] and leave["ansible.builtin.meta"] == "end_play"
-    templar = Templar(loader=DataLoader(), variables={**given, "ansible_run_tags": tags})
+    templar = Templar(loader=DataLoader(), variables={"ansible_check_mode": False, **given, "ansible_run_tags": tags})
     assert templar.template(trust_as_template("{{ " + leave["when"] + " }}")) is not sealed
+
+
+def test_a_host_that_is_away_makes_no_run_of_another_tier_fail() -> None:
+    """By a connection that is refused, and by one that is there and brings no answer, as that of a stopped container."""
+    play = entries("seal.yml")[-1]
+    (asked,) = [task for task in play["tasks"] if "rescue" in task]
+    assert play["ignore_unreachable"] is True and "ansible.builtin.ping" in asked["block"][0]
+    assert asked["block"][1]["when"] == f"{asked['block'][0]['register']} is unreachable"
+    assert [task["ansible.builtin.meta"] for task in [asked["block"][1], *asked["rescue"]]] == ["end_host", "end_host"]
