@@ -10,7 +10,7 @@ The database's own reckoning is in C(_rollback). Pure: what the hosts are is han
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils import _migrations, _run_record, _soak
@@ -268,7 +268,7 @@ def fitting_plan(
     elif moved:
         went = ", ".join(f"{version or 'none'} on {host}" for host, version in before.items())
         refusals.append(f"before {run.id} hosts had different releases ({went}): name one, rollback_application.yml -e rollback_version=")
-    state = _state_before(run.id, seals)
+    state = _state_before({each.id for each in [*tried, run]}, seals)
     ends = {INCOMPLETE: "was cut off", "ok": "came to a good end, and its opening did not"}
     parts = [f"the application to {release}"] if release else []
     parts += [f"the configuration to what run {state} left"] if state else []
@@ -282,11 +282,11 @@ def fitting_plan(
     }
 
 
-def _state_before(run: str, seals: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The newest commit that every host has that has any: hosts that came with the run have none."""
+def _state_before(since: Container[str], seals: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The newest commit that every host has that has any, and that no run of C(since) left: hosts that came with the run have none."""
     known = [[seal["name"] for seal in found] for found in seals.values() if found]
     names = known[0] if known else []
-    return next((name for name in names if name != run and not name.endswith(BEFORE) and all(name in other for other in known)), "")
+    return next((name for name in names if name not in since and not name.endswith(BEFORE) and all(name in other for other in known)), "")
 
 
 # ---------------------------------------------------------------- the configuration

@@ -346,9 +346,10 @@ def test_a_second_run_changes_nothing(acme: list[str]) -> None:
 def test_the_timer_renews_with_a_new_key_and_nginx_serves_it(acme: list[str], host: str) -> None:
     """On the host that holds the virtual address and on the one that does not."""
     before, master = keys()[f"{host} front"], on(host, "cat /run/nginx.pid")
-    on(host, "sed -i '1i renew_before_expiry = 3000 days' /etc/letsencrypt/renewal/front.conf")
+    on(host, "sed -i '1i renew_before_expiry = 3000 days' /etc/letsencrypt/renewal/front.conf && arxos-seal")
     on(host, "systemctl start certbot.service")
-    on(host, "sed -i '/^renew_before_expiry = 3000/d' /etc/letsencrypt/renewal/front.conf")
+    on(host, "systemctl start arxos-integrity.service")  # what was renewed is in its baseline
+    on(host, "sed -i '/^renew_before_expiry = 3000/d' /etc/letsencrypt/renewal/front.conf && arxos-seal")
     after = keys()[f"{host} front"]
     assert after != before and on(host, "cat /run/nginx.pid") == master
     shown = f"openssl s_client -connect 127.0.0.1:443 -servername {DOMAIN} </dev/null 2>/dev/null | openssl x509 -noout -pubkey"

@@ -102,6 +102,27 @@ def test_updates_leave_alone_what_a_playbook_restarts(render: Render) -> None:
     assert "OnCalendar=\nOnCalendar=*-*-* 02:20\n" in render("hardening", "updates.timer.j2", hardening_updates_at="02:20")
 
 
+def test_updates_become_the_baseline_after_daemons_have_them_and_are_never_kept_from_it(render: Render) -> None:
+    text = render("hardening", "updates.service.j2", __hardening_accept="/usr/local/sbin/arxos-accept")
+    assert re.findall(r"^ExecStart(.*)$", text, re.M) == [
+        "Pre=-/usr/local/sbin/arxos-accept before",
+        "Post=-/usr/sbin/needrestart -q -r a",
+        "Post=-/usr/local/sbin/arxos-accept after",
+    ]
+
+
+@pytest.mark.parametrize("step", ["before", "after"])
+def test_a_renewal_becomes_the_baseline_too(render: Render, step: str) -> None:
+    """By the program of this role, which a host without it does not have."""
+    seal = VARS["__hardening_accept"]
+    assert f"\n[ ! -x {seal} ] || exec {seal} {step}\n" in render("certificates", "renewal-hook.j2", step=step)
+    tasks = yaml.safe_load((ROLE.parent / "certificates/tasks/acme.yml").read_text())
+    (files,) = [task["arxos.platform.config_tree"]["files"] for task in tasks if "arxos.platform.config_tree" in task]
+    hooks = {file["dest"]: file for file in files if "renewal-hooks" in file["dest"]}
+    hook = hooks[f"/etc/letsencrypt/renewal-hooks/{'pre' if step == 'before' else 'post'}/arxos"]
+    assert hook["vars"] == {"step": step} and hook["mode"] == "0755"
+
+
 def test_every_control_is_a_choice_and_every_choice_a_control() -> None:
     spec = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     assert spec["hardening_skip"]["choices"] == list(VARS["__hardening_controls"])

@@ -28,7 +28,7 @@ PLAYBOOKS = ROOT / "playbooks"
 BIN = Path(sys.executable).parent
 # Optional inputs of playbooks that no survey asks for, and why.
 NOT_ASKED = {
-    "arxos_seal": "go_live.yml seals once, at its end",
+    "arxos_seal": "a playbook that imports others seals once, at its end",
     "arxos_waf": "an inventory sets it, for good",
     "arxos_supplied_here": "a credential sets it",
     "arxos_secrets_made_at": "the file of secrets has it",
@@ -45,6 +45,7 @@ MAGIC = {
         "ansible_facts",
         "ansible_play_hosts",
         "ansible_play_hosts_all",
+        "ansible_run_tags",
     ),
     *(
         "group_names",

@@ -242,6 +242,16 @@ def test_the_configuration_of_a_run_that_failed_goes_back(newer: list[Record]) -
 
 
 @pytest.mark.parametrize(
+    ("newer", "of"), [((OPENING,), "go_live.yml"), ((a_run(playbook="take_back.yml", id="20261126T090000Z-cccc"),), "")]
+)
+def test_what_came_after_the_run_and_left_a_commit_is_no_state_from_before_it(newer: tuple[Record, ...], of: str) -> None:
+    """A preview is sealed, and a way back that failed after it was; a stage that came between a good run and the one that failed is what it goes to."""
+    edge = "20261121T010000Z-bbbb"
+    sealed = {host: [OPENING.id, THIS, edge, THEN] for host in ("app1", "edge1")}
+    assert fitting(*newer, a_run("ok" if of else "failed"), sealed=sealed, of=of)["state"] == edge
+
+
+@pytest.mark.parametrize(
     "apps",
     [
         three(live("1.1.0", switched=BEGAN + 60), live("1.1.0", switched=BEGAN + 70)),  # a later stage failed
