@@ -380,7 +380,8 @@ def configuration_plan(
     """The journal of a rollback to C(chosen): the one that was begun, or a new one.
 
     C(found) is by host what M(arxos.platform.configuration_rollback) says in check mode; of C(tiers), those at the front come last in the order
-    of their keys. A host is drained while one of the units C(serving) restarts there. C(moment) is now.
+    of their keys. A host is drained while one of the units C(serving) restarts there. C(moment) is now. C(went) in the plan are hosts that an earlier run has
+    taken there, or begun to.
     """
     refusals = list(chosen["refusals"])
     having = [host for host, look in looks.items() if any(seal["name"] == chosen["to"] for seal in look["seals"])]
@@ -413,7 +414,9 @@ def configuration_plan(
             rates["verify_seconds"] + sum(rates["drained_seconds" if turn["drained"] else "turn_seconds"] for turn in plan["turns"]), 1
         )
     refusals += budget_refusals(plan["estimate_seconds"], budget_seconds, "configuration_rollback_budget_seconds") if not taken_up else []
-    plan.update(refusals=refusals, taken_up=taken_up, statement=_configuration_statement(plan, chosen, found, budget_seconds))
+    # They have what was there before under its name.
+    went = [host for host, look in looks.items() if any(seal["name"] == plan["before"] for seal in look["seals"])]
+    plan.update(refusals=refusals, taken_up=taken_up, went=went, statement=_configuration_statement(plan, chosen, found, budget_seconds))
     if not taken_up:
         plan["lines"] = _configuration_lines(looks, found)
     return {**journal, "plan": plan}

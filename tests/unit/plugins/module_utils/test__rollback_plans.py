@@ -469,6 +469,14 @@ def test_a_configuration_that_was_begun_keeps_its_turns() -> None:
     assert configuration({"app1": found(1), "edge1": found(1)}, looks)["done"] == {"plan": 0.0}
 
 
+def test_who_has_what_was_there_before_under_its_name_went_whatever_was_noted() -> None:
+    begun = configuration({"app1": found(1), "edge1": found(1)})
+    assert begun["plan"]["went"] == []
+    looks = {name: {**seals("r3", "r2"), "journal": begun} for name in ("app1", "edge1")}
+    looks["app1"]["seals"] = [{"name": begun["plan"]["before"], "at": MOMENT}, *looks["app1"]["seals"]]
+    assert configuration({"app1": found(), "edge1": found(1)}, looks)["plan"]["went"] == ["app1"]
+
+
 # ---------------------------------------------------------------- everything
 
 
