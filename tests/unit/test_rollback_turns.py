@@ -107,7 +107,7 @@ def go(tmp_path: Path) -> Any:
             "dies": dies,
             "unhealthy": list(unhealthy),
         }
-        children = {tier: {"hosts": dict.fromkeys(names, {})} for tier, names in GROUPS.items()}
+        children: dict[str, Any] = {tier: {"hosts": dict.fromkeys(names, {})} for tier, names in GROUPS.items()}
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": children, "vars": facts}}))
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
