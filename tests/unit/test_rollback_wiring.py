@@ -230,3 +230,13 @@ def test_a_rehearsal_of_everything_leaves_the_front_door_as_it_was(door: str) ->
         assert told(opened["vars"]["nginx_traffic"].strip("{} "), "all/rollback.yml", **more) == left
         # One that never was open stays one that a go-live opens.
         assert told(closed["when"], "all/rollback.yml", **more) is told(opened["when"], "all/rollback.yml", **more) is (left != "new")
+
+
+@pytest.mark.parametrize(("held", "renew"), [("", True), ("1.2.0@20261123T081949Z", False), ("1.2.0-2@20261123T081949Z", True)])
+def test_another_attempt_at_a_release_leaves_the_place_of_a_guard_alone(held: str, renew: bool) -> None:
+    *_others, task = yaml.safe_load((ROOT / "playbooks/tasks/restore_point.yml").read_text())
+    member = {"restore_point_member": {"member": {"guard": {"label": held} if held else {}}}}
+    hosts = {"app1": {"arxos_api_version": "1.2.0"}, "db1": {"restore_point_member": {"member": {"guard": {}}}}, "db2": member}
+    given = {name: trust_as_template(value) for name, value in task["vars"].items()}
+    given |= {"hostvars": hosts, "groups": {"app": ["app1"]}, "ansible_play_hosts": ["db1", "db2"]}
+    assert told(task["arxos.platform.postgresql_restore_point"]["renew"].strip("{} "), **given) is renew
