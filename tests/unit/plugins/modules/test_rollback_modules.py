@@ -100,7 +100,12 @@ class Session:
             True,
             {"renew": True},
             {"arxos_production": 0},
-            ["DELETE FROM arxos_platform.restore_points WHERE name = %(name)s", "COMMIT", "INSERT INTO arxos_platform.restore_points", "COMMIT"],
+            [
+                "DELETE FROM arxos_platform.restore_points WHERE name = %(name)s",
+                "COMMIT",
+                "INSERT INTO arxos_platform.restore_points",
+                "COMMIT",
+            ],
         ),
         # The first has left some of its migrations.
         (True, {"renew": True}, {"arxos_production": 0, "other": 1}, ["COMMIT"]),
