@@ -75,7 +75,8 @@ def configuration_rollback_plan(
 def full_rollback_plan(looks: Members, parts: dict[str, dict[str, Any]], budget_seconds: float, moment: str) -> dict[str, Any]:
     """The way of everything: see P(full_rollback_plan#filter)."""
     given = (parts["database"], parts["application"], parts["configuration"])
-    return dict(_told(_rollback_plans.full_plan, *given, looks=looks, budget_seconds=float(budget_seconds), moment=moment))
+    more = {"doors": parts["doors"], "budget_seconds": float(budget_seconds), "moment": moment}
+    return dict(_told(_rollback_plans.full_plan, *given, looks=looks, **more))
 
 
 def fitting_rollback_plan(

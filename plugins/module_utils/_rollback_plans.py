@@ -192,10 +192,11 @@ def unfinished(journals: Mapping[str, Mapping[str, Mapping[str, Any]]], live: Ma
     def kept(name: str) -> dict[str, dict[str, Any]]:
         return {host: {"journal": found.get(name, {})} for host, found in journals.items()}
 
+    full = take_up("", kept("full"))
     begun = {
-        "application": _application_shown(kept("application"), live),
+        "application": {} if full else _application_shown(kept("application"), live),  # else it is a part of that
         "configuration": take_up("", _kept_by_most(kept("configuration"))),
-        "full": take_up("", kept("full")),
+        "full": full,
     }
     return [
         f"a {'full rollback' if name == 'full' else f'rollback of the {name}'} to {journal['plan']['to']} was begun at {journal['began']} and is not finished:"
@@ -380,7 +381,8 @@ def configuration_plan(
     """The journal of a rollback to C(chosen): the one that was begun, or a new one.
 
     C(found) is by host what M(arxos.platform.configuration_rollback) says in check mode; of C(tiers), those at the front come last in the order
-    of their keys. A host is drained while one of the units C(serving) restarts there. C(moment) is now.
+    of their keys. A host is drained while one of the units C(serving) restarts there. C(moment) is now. C(went) in the plan are hosts that an earlier run has
+    taken there, or begun to.
     """
     refusals = list(chosen["refusals"])
     having = [host for host, look in looks.items() if any(seal["name"] == chosen["to"] for seal in look["seals"])]
@@ -413,7 +415,9 @@ def configuration_plan(
             rates["verify_seconds"] + sum(rates["drained_seconds" if turn["drained"] else "turn_seconds"] for turn in plan["turns"]), 1
         )
     refusals += budget_refusals(plan["estimate_seconds"], budget_seconds, "configuration_rollback_budget_seconds") if not taken_up else []
-    plan.update(refusals=refusals, taken_up=taken_up, statement=_configuration_statement(plan, chosen, found, budget_seconds))
+    # They have what was there before under its name.
+    went = [host for host, look in looks.items() if any(seal["name"] == plan["before"] for seal in look["seals"])]
+    plan.update(refusals=refusals, taken_up=taken_up, went=went, statement=_configuration_statement(plan, chosen, found, budget_seconds))
     if not taken_up:
         plan["lines"] = _configuration_lines(looks, found)
     return {**journal, "plan": plan}
@@ -455,10 +459,13 @@ def full_plan(
     configuration: Mapping[str, Any],
     *,
     looks: Mapping[str, Mapping[str, Any]],
+    doors: Mapping[str, str],
     budget_seconds: float,
     moment: str,
 ) -> dict[str, Any]:
-    """The journal of a full rollback: the one that was begun, or a new one of the plans of its parts. C(looks) has C(journal) and C(rates) by host."""
+    """The journal of a full rollback: the one that was begun, or a new one of the plans of its parts. C(looks) has C(journal) and C(rates) by host.
+    C(doors) is how the front door of each edge is now, for a rehearsal to leave it so.
+    """
     journal = take_up(str(database.get("to", "")), looks)
     if journal:
         parts = {"database": database.get("refusals", []), "configuration": configuration["plan"]["refusals"]}
@@ -491,6 +498,7 @@ def full_plan(
             "release": {key: application[key] for key in ("to", "from", "hosts")},
             "run": part["to"],
             "before": part["before"],
+            "doors": dict(doors),
             "steps": {step: round(value, 1) for step, value in seconds.items()},
             "estimate_seconds": round(estimate, 1),
             "budget_seconds": float(budget_seconds),

@@ -12,7 +12,8 @@ version_added: "0.1.0"
 description:
   - Creates a restore point on the primary and records it in the table C(arxos_platform.restore_points) of the database C(postgres), with what
     M(arxos.platform.postgresql_rollback_info) needs to say later what a rollback would drop.
-  - A name that is recorded is left as it is. The record is part of the database, so it goes back in time with it, and the name can be given anew.
+  - A name that is recorded is left as it is, but with O(renew). The record is part of the database, so it goes back in time with it, and the name can be
+    given anew.
   - In the WAL the point has a label with the time in it, because PostgreSQL stops at the first point of a name.
   - Returns when a synchronous replica has it, where there is one.
 author: The arxos.platform maintainers (@arxos)
@@ -36,6 +37,13 @@ options:
       - What it is called in the WAL, where a standby waits for it already (see M(arxos.platform.postgresql_guard)).
       - Without it, O(name) and the time.
     type: str
+  renew:
+    description:
+      - Gives a name that is recorded to the place of now, as long as no migration of the release of that name is noted since, in any database (see
+        M(arxos.platform.postgresql_migration)). With one of them the recorded place stays, since the way back leads to before all of them.
+      - Not for a place that a guard is held at.
+    type: bool
+    default: false
   login_user:
     description: Role to connect as.
     type: str
@@ -56,6 +64,7 @@ EXAMPLES = r"""
   become_user: postgres
   arxos.platform.postgresql_restore_point:
     name: 1.2.0
+    renew: true
 """
 
 RETURN = r"""
@@ -78,6 +87,7 @@ import json
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible_collections.arxos.platform.plugins.module_utils import _migration_database
 from ansible_collections.arxos.platform.plugins.module_utils._restore_points import COLUMNS, COUNTED_ON, DATABASES, ROWS, TABLE, UTC
 from ansible_collections.arxos.platform.plugins.module_utils._rollback import name_faults, point_label
 from ansible_collections.arxos.platform.plugins.module_utils._strict_module import StrictModule
@@ -89,6 +99,11 @@ INSERT INTO {TABLE} (name, label, timeline, lsn, created_at, xid, rows, counted_
 SELECT %(name)s, %(label)s, ('x' || substr(pg_walfile_name(lsn), 1, 8))::bit(32)::int, lsn, clock_timestamp(),
        pg_current_xact_id()::text::bigint, %(rows)s::jsonb, {COUNTED_ON}
 FROM pg_create_restore_point(%(label)s) lsn
+"""
+_MIGRATED = "SELECT to_regclass(%(table)s) IS NOT NULL AS migrated"
+_NOTED_SINCE = f"""
+SELECT count(*) AS noted FROM {_migration_database.TABLE}
+WHERE release = %(name)s AND (finished_at IS NULL OR finished_at > %(created_at)s::timestamptz)
 """
 _PREPARE = f"""
 CREATE SCHEMA IF NOT EXISTS arxos_platform;
@@ -103,6 +118,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "label": {"type": "str"},
+            "renew": {"type": "bool", "default": False},
             "login_user": {"type": "str", "default": "postgres"},
             "login_unix_socket": {"type": "str", "default": "/var/run/postgresql"},
             "login_port": {"type": "int", "default": 5432},
@@ -114,7 +130,7 @@ def main() -> None:
     postgres.ensure_required_libs(module)
     connection = _connect(module, "postgres")
     try:
-        changed, point = _converge(module, connection.cursor(**postgres.pg_cursor_args), name, label)
+        changed, point = _converge(module, connection, name, label)
         connection.commit()
     except postgres.psycopg.Error as error:
         module.fail_json(msg=f"The restore point {name} was not made: {' '.join(str(error).split())}")
@@ -133,24 +149,44 @@ def _label_faults(label: str) -> list[str]:
     return [] if len(label.encode()) <= 63 else [f"label is longer than PostgreSQL's 63 bytes: {label}"]
 
 
-def _converge(module: StrictModule, cursor: Any, name: str, label: str) -> tuple[bool, dict[str, Any]]:
+def _converge(module: StrictModule, connection: Any, name: str, label: str) -> tuple[bool, dict[str, Any]]:
     """Whether it had to be made, and the point."""
+    cursor = connection.cursor(**postgres.pg_cursor_args)
     cursor.execute(f"SELECT pg_is_in_recovery() AS replica, to_regclass('{TABLE}') IS NOT NULL AS prepared")
     found = cursor.fetchone()
     if found["replica"]:
         module.fail_json(msg="PostgreSQL of this host is a replica: a restore point is made on the primary, which `patronictl list` names")
     recorded = _read(cursor, name) if found["prepared"] else None
-    if recorded:
+    cursor.execute(DATABASES)
+    databases = [row["datname"] for row in cursor.fetchall()]
+    if recorded and not (module.params["renew"] and not any(_migrated_since(module, database, recorded) for database in databases)):
         return False, recorded
     if module.check_mode:
         cursor.execute(f"SELECT {UTC.format('now()')} AS now")
         return True, {"name": name, "label": label, "created_at": cursor.fetchone()["now"]}
     if not found["prepared"]:
         cursor.execute(_PREPARE)
-    cursor.execute(DATABASES)
-    rows = {row["datname"]: _rows(module, row["datname"]) for row in cursor.fetchall()}
+    if recorded:
+        # By itself: the state that one goes back to would else know an older place of that name.
+        cursor.execute(f"DELETE FROM {TABLE} WHERE name = %(name)s", {"name": name})
+        connection.commit()
+    rows = {database: _rows(module, database) for database in databases}
     cursor.execute(_CREATE, {"name": name, "label": label, "rows": json.dumps(rows)})
     return True, _read(cursor, name) or {}
+
+
+def _migrated_since(module: StrictModule, database: str, point: dict[str, Any]) -> bool:
+    """Whether a migration of the release that the point is named after has been noted there since, be it in part."""
+    connection = _connect(module, database)
+    try:
+        cursor = connection.cursor(**postgres.pg_cursor_args)
+        cursor.execute(_MIGRATED, {"table": _migration_database.TABLE})
+        if not cursor.fetchone()["migrated"]:
+            return False
+        cursor.execute(_NOTED_SINCE, {"name": point["name"], "created_at": point["created_at"]})
+        return bool(cursor.fetchone()["noted"])
+    finally:
+        connection.close()
 
 
 def _rows(module: StrictModule, database: str) -> dict[str, list[int]]:

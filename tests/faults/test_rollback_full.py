@@ -89,6 +89,11 @@ def assert_back(cluster: Cluster, point: str, ca: str) -> None:
     cluster.wait_until_whole(120)
 
 
+def assert_stays() -> None:
+    """The release that was left is no release to go back to."""
+    assert "1.0.0 is live since the last rollback" in play("rollback_application.yml", "--check") and unfinished("application") == []
+
+
 def test_everything_goes_back_within_a_tenth_of_its_budget(night: str, cluster: Cluster, ca: str, figure: Figure) -> None:
     write(cluster, 7, f"after {night}")
     point = ("-e", f"to={night}")
@@ -116,6 +121,7 @@ def test_everything_goes_back_within_a_tenth_of_its_budget(night: str, cluster: 
     figure("rollback full: the whole run", f"{took:.0f} s")
     figure("rollback full: steps", f"{seconds(done):.0f} s: {done['done']}")
     assert_back(cluster, night, ca)
+    assert_stays()
     assert seconds(done) <= TENTH and took <= TENTH
 
 
@@ -150,18 +156,22 @@ def test_a_rollback_that_was_killed_is_finished_by_the_next(
     play_and_kill(task, tmp_path / "log", *words, times=times)
     assert "Goes on with what was begun" in play(*words)
     assert_back(cluster, night, ca)
+    assert_stays()
 
 
 def test_it_is_rehearsed_and_everything_is_as_before(night: str, cluster: Cluster, ca: str, figure: Figure) -> None:
     play("release_guard.yml")
     write(cluster, 3, f"kept {night}")
     before = {host: etc(host) for host in HOSTS}
+    play("traffic.yml", "-e", "arxos_traffic=closed")
     play("rollback.yml", "-e", "rehearse=true", "-e", "accept_data_loss=true")
+    assert {run(host, "nginx-traffic status").strip() for host in GROUPS["edge"]} == {"closed"}
+    play("traffic.yml", "-e", "arxos_traffic=open")
     done = finished("full")
     figure("rollback full: rehearsed", f"{seconds(done):.0f} s: {done['done']}")
     assert releases() == {"1.1.0"} and rows(cluster, f"kept {night}") == "3"
     assert {host for host in HOSTS if etc(host) != before[host]} == set()
-    assert front_door(ca) in (200, 401, 403) and unfinished("full") == []
+    assert front_door(ca) in (200, 401, 403) and unfinished("full") == unfinished("application") == []
     assert run(GROUPS["database"][0], "cat /var/lib/arxos/full_rollback_rates.json")
 
 

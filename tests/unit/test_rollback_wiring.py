@@ -190,3 +190,53 @@ def test_no_block_asks_for_what_a_note_in_it_changes(path: Path) -> None:
     ]
     marks = [(task.get("vars", {}).get("mark"), asked) for task, asked in notes]
     assert [mark for mark, asked in marks if f"'{mark}' not in" in asked] == []
+
+
+def tasks_of(playbook: str, start: str) -> list[dict[str, Any]]:
+    """Those of the plays whose names begin so."""
+    plays = yaml.safe_load((ROOT / "playbooks" / playbook).read_text())
+    return [task for play in plays if play["name"].startswith(start) for task in play.get("tasks", [])]
+
+
+def test_everything_takes_the_application_back_as_a_rollback_of_its_own() -> None:
+    """Else the next rollback of the application goes to the release that was left, on the database of the one before."""
+    known, noted, switched, _full = tasks_of("rollback.yml", "(4/8) Application")
+    release = {"to": "1.0.0", "from": "1.1.0", "hosts": ["app1"]}
+    given = {"application_rollback": {"began": "now", "plan": {"from": "1.0.0", "turns": 1}}, "full_plan": {"release": release}}
+    fact = told(known["ansible.builtin.set_fact"]["application_rollback"].strip("{} "), **given)
+    assert fact == {"began": "now", "plan": {"turns": 1, **release}}
+    assert noted["vars"] == {"of": "application", "mark": "plan"} and switched["ansible.builtin.include_role"]["tasks_from"] == "switch.yml"
+    assert known["when"] == noted["when"] == switched["when"]
+
+
+@pytest.mark.parametrize(("rehearse", "state"), [(False, "finished"), (True, "dropped")])
+def test_a_rehearsal_of_everything_leaves_no_mark_of_the_application(rehearse: bool, state: str) -> None:
+    tasks = yaml.safe_load((ROOT / "playbooks/tasks/rollback_full_finish.yml").read_text())
+    journals = [task["arxos.platform.rollback_journal"] for task in tasks if "arxos.platform.rollback_journal" in task]
+    assert [journal["name"] for journal in journals] == ["application", "full"], "a run that is killed between them is taken up"
+    assert told(journals[0]["state"].strip("{} "), rollback_rehearse=rehearse) == state
+
+
+@pytest.mark.parametrize("door", ["open", "preview", "closed", "new"])
+def test_a_rehearsal_of_everything_leaves_the_front_door_as_it_was(door: str) -> None:
+    given = {"full_plan": {"doors": {"edge1": door}}, "inventory_hostname": "edge1", "ansible_check_mode": False}
+    (looked,), (closed,), (opened,) = (
+        [task for task in tasks_of("rollback.yml", start) if task["name"] == name]
+        for start, name in (("(1/8) Plan | The front door", "Look how it is"), ("(2/8) Stop", "Close"), ("(7/8) Resume", "Open"))
+    )
+    assert looked["register"] == "rollback_door" and looked["check_mode"] is False
+    for rehearse, left in ((True, door), (False, "open")):
+        more = {**given, "rehearse": rehearse}
+        assert told(opened["vars"]["nginx_traffic"].strip("{} "), "all/rollback.yml", **more) == left
+        # One that never was open stays one that a go-live opens.
+        assert told(closed["when"], "all/rollback.yml", **more) is told(opened["when"], "all/rollback.yml", **more) is (left != "new")
+
+
+@pytest.mark.parametrize(("held", "renew"), [("", True), ("1.2.0@20261123T081949Z", False), ("1.2.0-2@20261123T081949Z", True)])
+def test_another_attempt_at_a_release_leaves_the_place_of_a_guard_alone(held: str, renew: bool) -> None:
+    *_others, task = yaml.safe_load((ROOT / "playbooks/tasks/restore_point.yml").read_text())
+    member = {"restore_point_member": {"member": {"guard": {"label": held} if held else {}}}}
+    hosts = {"app1": {"arxos_api_version": "1.2.0"}, "db1": {"restore_point_member": {"member": {"guard": {}}}}, "db2": member}
+    given = {name: trust_as_template(value) for name, value in task["vars"].items()}
+    given |= {"hostvars": hosts, "groups": {"app": ["app1"]}, "ansible_play_hosts": ["db1", "db2"]}
+    assert told(task["arxos.platform.postgresql_restore_point"]["renew"].strip("{} "), **given) is renew

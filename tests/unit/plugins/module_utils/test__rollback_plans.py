@@ -479,6 +479,14 @@ def test_a_configuration_that_was_begun_keeps_its_turns() -> None:
     assert configuration({"app1": found(1), "edge1": found(1)}, looks)["done"] == {"plan": 0.0}
 
 
+def test_who_has_what_was_there_before_under_its_name_went_whatever_was_noted() -> None:
+    begun = configuration({"app1": found(1), "edge1": found(1)})
+    assert begun["plan"]["went"] == []
+    looks = {name: {**seals("r3", "r2"), "journal": begun} for name in ("app1", "edge1")}
+    looks["app1"]["seals"] = [{"name": begun["plan"]["before"], "at": MOMENT}, *looks["app1"]["seals"]]
+    assert configuration({"app1": found(), "edge1": found(1)}, looks)["plan"]["went"] == ["app1"]
+
+
 # ---------------------------------------------------------------- everything
 
 
@@ -486,7 +494,9 @@ def database(**more: Any) -> dict[str, Any]:
     return {"to": "1.1.0", "estimate_seconds": 30.0, "refusals": [], "statement": "Back to 1.1.0: drops all.", **more}
 
 
-def full(parts: dict[str, Any] | None = None, looks: dict[str, Any] | None = None, budget: float = 1800) -> dict[str, Any]:
+def full(
+    parts: dict[str, Any] | None = None, looks: dict[str, Any] | None = None, budget: float = 1800, door: str = "open"
+) -> dict[str, Any]:
     parts = {
         "database": database(),
         "application": application(three(app("1.1.0")), closed=True),
@@ -494,7 +504,7 @@ def full(parts: dict[str, Any] | None = None, looks: dict[str, Any] | None = Non
         **(parts or {}),
     }
     given = (parts["database"], parts["application"], parts["configuration"])
-    return plans.full_plan(*given, looks=looks or {}, budget_seconds=budget, moment=MOMENT)
+    return plans.full_plan(*given, looks=looks or {}, doors={"edge1": door}, budget_seconds=budget, moment=MOMENT)
 
 
 def test_everything_is_the_sum_of_its_parts() -> None:
@@ -503,6 +513,27 @@ def test_everything_is_the_sum_of_its_parts() -> None:
     assert plan["estimate_seconds"] == 99.0 and plan["refusals"] == []
     assert plan["release"] == {"to": "1.0.0", "from": "1.1.0", "hosts": ["app1"]} and plan["run"] == "r2"
     assert "about 1 min 39 s of 30 min 0 s" in plan["statement"] and "Database: Back to 1.1.0: drops all." in plan["statement"]
+
+
+@pytest.mark.parametrize("named", ["", "1.0.0"])
+def test_after_everything_went_back_the_application_does_not_go_to_what_that_left(named: str) -> None:
+    """Also where it was taken up between two hosts, by a run that names the release: what it came from is what the first run found."""
+    begun = full({"application": application(three(app("1.1.0"), app("1.1.0")), named, closed=True)})
+    part = application(three(app("1.0.0", "1.1.0"), app("1.0.0", "1.1.0")), named, closed=True)
+    over = {"plan": {**part, **begun["plan"]["release"]}, "began": MOMENT, "done": {}}
+    looks = three(*[app("1.0.0", "1.1.0", finished=over)] * 2)
+    for closed in (False, True):
+        made = application(looks, closed=closed)
+        assert (made["to"], made["from"], made["hosts"]) == ("1.0.0", "1.1.0", [])
+    # Also while the full one is not at its end.
+    open_looks = three(*[app("1.0.0", "1.1.0", journal=over)] * 2)
+    assert (application(open_looks)["to"], application(open_looks)["hosts"]) == ("1.0.0", [])
+
+
+def test_how_the_front_door_was_is_kept_from_the_first_run_on() -> None:
+    begun = full(door="preview")
+    assert begun["plan"]["doors"] == {"edge1": "preview"}
+    assert full(looks={"db1": {"journal": begun}}, door="closed")["plan"]["doors"] == {"edge1": "preview"}
 
 
 def test_what_refuses_a_part_refuses_everything() -> None:

@@ -160,6 +160,9 @@ def test_other_rollbacks_that_were_begun_are_red_once() -> None:
     ]
     hosts[1]["unfinished"] = {}
     assert [line.partition(" was begun")[0] for line in subject.screen(hosts, NOW)["red"]] == ["a full rollback to 1.0.0"]
+    # Of which that of the application is a part.
+    hosts.append(look("app1", "app", probe("systemd", "api", {}), release={"current": "1.0.0"}, unfinished=journal("application")))
+    assert [line.partition(" was begun")[0] for line in subject.screen(hosts, NOW)["red"]] == ["a full rollback to 1.0.0"]
 
 
 def test_a_journal_that_cannot_be_read_is_red() -> None:

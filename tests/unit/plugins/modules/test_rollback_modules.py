@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,3 +57,76 @@ def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(GuardError, match="is damaged .*: move it away"):
         postgresql_rollback_info._document(Host(), str(tmp_path / "journal"))
+
+
+class Session:
+    """A connection to a database and its cursor, which note what changes something. C(noted) are migrations by database that are noted since."""
+
+    def __init__(self, said: list[str], database: str, recorded: bool, noted: dict[str, int]) -> None:
+        self.said, self.database, self.recorded, self.noted, self.last = said, database, recorded, noted, ""
+
+    def cursor(self, **_arguments: Any) -> Session:
+        return self
+
+    def execute(self, query: str, _parameters: Any = None) -> None:
+        self.last = " ".join(query.split())
+        if self.last.startswith(("DELETE", "INSERT", "CREATE")):
+            self.said.append(self.last.split(" (")[0])
+            self.recorded = self.last.startswith("INSERT")
+
+    def fetchone(self) -> dict[str, Any] | None:
+        if "FROM arxos_platform.restore_points" in self.last:
+            return {"name": "1.2.0", "label": "1.2.0@monday", "created_at": "2026-11-23T08:19:49.123456Z"} if self.recorded else None
+        answer = {"replica": False, "prepared": True, "migrated": self.database in self.noted, "rows": {}, "now": "2026-11-27T08:00:00Z"}
+        return {**answer, "noted": self.noted.get(self.database)}
+
+    def fetchall(self) -> list[dict[str, Any]]:
+        return [{"datname": "arxos_production"}, {"datname": "other"}]
+
+    def commit(self) -> None:
+        self.said.append("COMMIT")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("recorded", "given", "noted", "said"),
+    [
+        (False, {"renew": True}, {}, ["INSERT INTO arxos_platform.restore_points", "COMMIT"]),
+        (True, {}, {}, ["COMMIT"]),
+        # Another attempt, whose place does not know of the first.
+        (
+            True,
+            {"renew": True},
+            {"arxos_production": 0},
+            [
+                "DELETE FROM arxos_platform.restore_points WHERE name = %(name)s",
+                "COMMIT",
+                "INSERT INTO arxos_platform.restore_points",
+                "COMMIT",
+            ],
+        ),
+        # The first has left some of its migrations.
+        (True, {"renew": True}, {"arxos_production": 0, "other": 1}, ["COMMIT"]),
+        (True, {"renew": True, "_ansible_check_mode": True}, {}, ["COMMIT"]),
+    ],
+)
+def test_another_attempt_at_a_release_has_a_place_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    recorded: bool,
+    given: dict[str, Any],
+    noted: dict[str, int],
+    said: list[str],
+) -> None:
+    module = postgresql_restore_point
+    lines: list[str] = []
+    monkeypatch.setattr(module.postgres, "ensure_required_libs", lambda _module: None)
+    monkeypatch.setattr(module.postgres, "pg_cursor_args", {}, raising=False)
+    monkeypatch.setattr(module.postgres, "psycopg", SimpleNamespace(Error=OSError), raising=False)
+    monkeypatch.setattr(module, "_connect", lambda _module, database: Session(lines, database, recorded, noted))
+    with patch_module_args({"name": "1.2.0", **given}), pytest.raises(SystemExit):
+        module.main()
+    answer = json.loads(capsys.readouterr().out)
+    assert lines == said and answer["changed"] is (len(said) > 1 or "_ansible_check_mode" in given)
