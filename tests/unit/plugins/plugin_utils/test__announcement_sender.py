@@ -77,7 +77,12 @@ def test_a_rollback_is_told_as_what_it_is(audience: str, event: str) -> None:
 @pytest.mark.parametrize("audience", ["end_users", "support"])
 @pytest.mark.parametrize(
     ("traffic", "open_", "shut"),
-    [({"Traffic": "open"}, True, False), ({"Traffic": "closed; see"}, False, True), ({"Traffic": "open and closed"}, False, True), ({}, False, False)],
+    [
+        ({"Traffic": "open"}, True, False),
+        ({"Traffic": "closed; see"}, False, True),
+        ({"Traffic": "open and closed"}, False, True),
+        ({}, False, False),
+    ],
 )
 def test_an_end_says_that_the_platform_is_open_only_where_it_is(audience: str, traffic: dict[str, str], open_: bool, shut: bool) -> None:
     subject, text, _marked = unit.render(audience, facts("rollback", **{**EVENTS["done"], "figures": traffic}), [TEMPLATES])
