@@ -37,7 +37,7 @@ KINDS = {
     "critical": r"^(rollback|take_back)|data loss|split.?brain|corrupt",
 }
 NUMBERS = {"interval_minutes": 30, "timeout_seconds": 15, "wait_seconds": 20}
-GO_LIVE = ("at", "downtime", "news", "support", "training")
+GO_LIVE = ("at", "downtime", "news", "support", "training", "feedback")
 KEYS = ("channels", "audiences", "go_live", "escalation", "kinds", "playbooks", "templates", *NUMBERS)
 PLAYBOOKS = ("go_live", "deploy", "rollback*", "take_back")
 # Stages that a run may be refused in before it touched anything: nobody is told that it begins until they are over.

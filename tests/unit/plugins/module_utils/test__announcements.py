@@ -287,7 +287,7 @@ def test_a_plan_is_told_once(clock: Clock) -> None:
 def test_what_was_planned_is_told_of_its_own_playbook_alone(clock: Clock, playbook: str, plan: bool, does: str) -> None:
     facts = announcer(clock, playbook).play("(1/2) Hosts")[0].facts
     told = {"at": "2026-12-01 20:00 UTC", "downtime": "", "news": ["glTF"], "training": ""} if plan else {"at": "", "news": []}
-    assert facts["go_live"] == {"downtime": "", "training": "", "support": "help@example.org", **told}
+    assert facts["go_live"] == {"downtime": "", "training": "", "feedback": "", "support": "help@example.org", **told}
     assert does in facts["does"] and bool(facts["does"]) is bool(does)
 
 

@@ -37,6 +37,7 @@ def facts(playbook: str = "go_live", **more: Any) -> dict[str, Any]:
                     "downtime": "10 minutes",
                     "news": ["Exports to *glTF*"],
                     "support": "help@example.org",
+                    "feedback": "https://example.org/how",
                 },
             }
         ),
@@ -96,6 +97,12 @@ def test_an_end_says_that_the_platform_is_open_only_where_it_is(audience: str, t
 def test_users_are_told_that_a_failure_keeps_it_closed(traffic: dict[str, str], shut: bool) -> None:
     _subject, text, _marked = unit.render("end_users", facts("rollback", **{**EVENTS["failed"], "figures": traffic}), [TEMPLATES])
     assert ("the service is closed meanwhile" in text) is shut
+
+
+@pytest.mark.parametrize(("playbook", "asked"), [("go_live", True), ("rollback", False)])
+def test_users_are_asked_how_a_go_live_was(playbook: str, asked: bool) -> None:
+    _subject, text, _marked = unit.render("end_users", facts(playbook, **{**EVENTS["done"], "figures": {"Traffic": "open"}}), [TEMPLATES])
+    assert ("Tell us how it was: https://example.org/how" in text) is asked
 
 
 def test_operations_hear_of_health_and_figures_while_it_runs() -> None:
