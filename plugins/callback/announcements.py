@@ -21,7 +21,7 @@ description:
     is shown, and is part of the run's summary.
   - Addresses of channels hold secrets. They are shown nowhere, and given to the processes by a pipe.
 notes:
-  - What a run says of the platform through M(ansible.builtin.set_stats) under C(arxos_summary) is part of the last message.
+  - What a run says of the platform through M(ansible.builtin.set_stats) under C(arxos_summary) is part of the messages that follow.
 requirements:
   - The Python package apprise on the controller. Where it is missing the run goes on and says so.
   - Enabled by C(callbacks_enabled = arxos.platform.announcements), before the callback that shows the summary.
@@ -105,11 +105,16 @@ class CallbackModule(CallbackBase):
         self.pending = play.get_name() if self.announcer else ""
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Counts what was changed."""
+        """Counts what was changed, and keeps what the run says of the platform."""
         self._arrived()
-        if self.announcer and result._result.get("changed"):
-            with self.lock:
+        if not self.announcer:
+            return
+        said = result._result.get("ansible_stats", {}).get("data", {}).get("arxos_summary")
+        with self.lock:
+            if result._result.get("changed"):
                 self.announcer.changes(result._host.get_name())
+            if isinstance(said, Mapping):
+                self.announcer.learns(plain(said))
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Escalates a failure that no rescue of the playbook takes care of."""

@@ -20,6 +20,8 @@ description:
     M(ansible.builtin.set_stats) under C(arxos_summary), a dictionary of lines.
   - Where the run took the lock of the platform (C(playbooks/run_begin.yml)), C(playbooks/run_end.yml) is played then, whatever came of the run. It
     gives the lock back and leaves the record on the platform.
+  - Where C(go_live.yml), C(rollback.yml) or C(take_back.yml) fails after it took the lock, C(playbooks/tell_failure.yml) is played before, which tells users
+    on the status page that it takes longer.
   - Of type notification, so that standard output stays that of ansible-runner and AWX. Plays without a stage leave it silent.
 requirements:
   - Enabled by C(callbacks_enabled = arxos.platform.run_record).
@@ -71,6 +73,8 @@ from ansible_collections.arxos.platform.plugins.plugin_utils import _controller,
 
 COLLECTION = Path(__file__).resolve().parents[2]
 RUN_END = COLLECTION / "playbooks/run_end.yml"
+TELL_FAILURE = COLLECTION / "playbooks/tell_failure.yml"
+USERS_WAIT = ("go_live.yml", "rollback.yml", "take_back.yml")  # their end is what users are waiting for
 LOCK = ("arxos.platform.run_lock", "run_lock")
 
 
@@ -106,7 +110,7 @@ class CallbackModule(CallbackBase):
         self.playbook = ""
         self.passwords: dict[str, str | None] = {}
         self.last_play: Any = None
-        self.locked = False
+        self.locked = self.held = False
 
     def set_play_context(self, play_context: Any) -> None:
         """Keeps the passwords of the run for what is played at its end."""
@@ -114,7 +118,7 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Gives the run its id, which plays have as C(arxos_run_id)."""
-        self.run, self.folder, self.locked = None, None, False
+        self.run, self.folder, self.locked, self.held = None, None, False, False
         self.playbook = os.path.basename(playbook._file_name)
         os.environ[_controller.RUN_ID] = _run_record.new_id(time.time(), _controller.salt(_controller.process()))
         if self.get_option("path"):
@@ -223,6 +227,8 @@ class CallbackModule(CallbackBase):
         """Counts a task that went well."""
         if self.run and result.task.action in LOCK:
             self._learn(result.result)
+        # Who is refused has asked for the lock as well.
+        self.held = self.held or _controller.HELD in (result.result.get("ansible_facts") or {})
         self._result(result, changed=result.is_changed())
 
     def v2_runner_on_skipped(self, result: Any) -> None:
@@ -271,11 +277,20 @@ class CallbackModule(CallbackBase):
         rc = 4 if stats.dark else 2 if stats.failures else 0
         lines = self.run.end(rc, platform)
         self.run = None
+        if rc and self.held and self.playbook in USERS_WAIT:
+            self._tell_users()
         if self.folder:
             lines.append(f"Record: {self.folder.path / _controller.RECORD}{self._end_on_platform()}")
         elif self.locked:
             self._end_on_platform()
         self._display.display("\n" + "\n".join(lines))
+
+    def _tell_users(self) -> None:
+        """Plays tell_failure.yml, while the platform is this run's still."""
+        try:
+            _playing.play(str(TELL_FAILURE), self.last_play, self.passwords, "users_told")
+        except Exception as error:  # whatever it is, the lock is still to be given back
+            self._display.warning(f"Users were not told on the status page that it takes longer: {_run_record.first_line(error)}")
 
     def _end_on_platform(self) -> str:
         """Plays run_end.yml; which hosts have the record."""

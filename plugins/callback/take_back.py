@@ -32,11 +32,10 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 from ansible_collections.arxos.platform.plugins.module_utils import _run_record
-from ansible_collections.arxos.platform.plugins.plugin_utils import _playing
+from ansible_collections.arxos.platform.plugins.plugin_utils import _controller, _playing
 
 TAKE_BACK = Path(__file__).resolve().parents[2] / "playbooks/take_back.yml"
 FAILED = "go_live.yml"
-HELD = "arxos_run_held"  # which run_begin.yml sets once this run has the platform
 
 
 class CallbackModule(CallbackBase):
@@ -68,7 +67,7 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Notes that the run has the platform."""
-        self.locked = self.locked or HELD in (result.result.get("ansible_facts") or {})
+        self.locked = self.locked or _controller.HELD in (result.result.get("ansible_facts") or {})
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Takes back what has failed."""

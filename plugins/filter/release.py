@@ -27,9 +27,14 @@ def release_verdict(looks: list[dict[str, Any]], server: str, old: list[str], li
         raise AnsibleFilterError(f"release_verdict: {error}") from error
 
 
+def release_figures(looks: list[dict[str, Any]]) -> dict[str, str]:
+    """What users met meanwhile: see P(release_figures#filter)."""
+    return _soak.summary(looks)
+
+
 class FilterModule:
     """Filters about a rolling release."""
 
     def filters(self) -> dict[str, Any]:
         """Names and functions."""
-        return {"release_batches": release_batches, "release_verdict": release_verdict}
+        return {"release_batches": release_batches, "release_figures": release_figures, "release_verdict": release_verdict}

@@ -37,7 +37,7 @@ KINDS = {
     "critical": r"^(rollback|take_back)|data loss|split.?brain|corrupt",
 }
 NUMBERS = {"interval_minutes": 30, "timeout_seconds": 15, "wait_seconds": 20}
-GO_LIVE = ("at", "downtime", "news", "support", "training")
+GO_LIVE = ("at", "downtime", "news", "support", "training", "feedback")
 KEYS = ("channels", "audiences", "go_live", "escalation", "kinds", "playbooks", "templates", *NUMBERS)
 PLAYBOOKS = ("go_live", "deploy", "rollback*", "take_back")
 # Stages that a run may be refused in before it touched anything: nobody is told that it begins until they are over.
@@ -50,6 +50,16 @@ TITLES = {
     PLANNING: "Go-live",
     "rollback": "Full rollback",
     "take_back": "Return after a failure",
+}
+# What go_live of the data plans. Of all others it is told what they do, for everybody to read.
+PLANNED = ("go_live", PLANNING)
+DOES = {
+    "deploy": "A new release is put in place, host by host.",
+    "rollback": "The service goes back to an earlier state, and is closed meanwhile.",
+    "rollback_application": "The application goes back to an earlier release, host by host.",
+    "rollback_configuration": "The configuration goes back to an earlier state, host by host.",
+    "rollback_database": "The database goes back to an earlier state, and the service does not answer meanwhile.",
+    "take_back": "What a run that failed has changed goes back.",
 }
 
 
@@ -264,6 +274,7 @@ class Announcer:
         self.changed: dict[str, int] = {}
         self.failures: dict[str, str] = {}
         self.issues: list[str] = []
+        self.figures: dict[str, str] = {}
         self.escalated: set[tuple[Stage | None, tuple[str, ...]]] = set()
         self.held: list[Message] = []
         self.over = False
@@ -272,6 +283,12 @@ class Announcer:
     def planning(self) -> bool:
         """Whether this only tells what is planned."""
         return self.playbook == PLANNING
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What was planned of this playbook; of one that is not planned, whom people ask."""
+        plan = dict(self.settings.go_live)
+        return plan if self.playbook in PLANNED else {**dict.fromkeys(plan, ""), "news": [], "support": plan["support"]}
 
     def play(self, name: str) -> list[Message]:
         """A play begins."""
@@ -286,6 +303,10 @@ class Announcer:
     def changes(self, host: str) -> None:
         """A task changed something on a host."""
         self.changed[host] = self.changed.get(host, 0) + 1
+
+    def learns(self, figures: Mapping[str, Any]) -> None:
+        """The run says something of the platform."""
+        self.figures.update({str(key): str(value) for key, value in figures.items()})
 
     def progress(self) -> list[Message]:
         """The interval is over."""
@@ -311,13 +332,11 @@ class Announcer:
             messages = self._escalate(last)
         self.failures = lost
         self.over = True
+        self.learns(figures or {})
         if self.held:
             return messages  # refused, or nothing was to be done: what nobody heard the beginning of has no end
         result = "broken off" if broken_off else "failed" if lost else "done"
-        return [
-            *messages,
-            *self._messages("after", result=result, figures={str(key): str(value) for key, value in (figures or {}).items()}),
-        ]
+        return [*messages, *self._messages("after", result=result)]
 
     def kinds(self, text: str) -> tuple[str, ...]:
         """Kinds of a failure, for the escalation table."""
@@ -354,8 +373,9 @@ class Announcer:
             "failure": "",
             "kinds": [],
             "result": "",
-            "figures": {},
-            "go_live": dict(self.settings.go_live),
+            "figures": dict(self.figures),
+            "does": DOES.get(self.playbook, ""),
+            "go_live": self.plan,
             **more,
         }
         return [

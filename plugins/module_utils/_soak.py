@@ -114,14 +114,29 @@ def verdict(looks: Sequence[Mapping[str, Mapping[str, Any]]], server: str, old: 
 
     Servers are written as the log has them, C(address:port); what is written otherwise, such as a socket of the WAF, is none.
     """
+    servers = _servers(looks)
+    host = servers.pop(server, Tally())
+    before = [tally for name, tally in servers.items() if name in old]
+    return judge(host, sum(servers.values(), Tally()), Limits.of(limits), sum(before, Tally()))
+
+
+def _servers(looks: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Tally]:
     servers: dict[str, Tally] = {}
     for look in looks:
         for name, found in look.items():
             if re.fullmatch(r"[0-9.]+:[0-9]+", name):
                 servers[name] = servers.get(name, Tally()) + Tally.of(found)
-    host = servers.pop(server, Tally())
-    before = [tally for name, tally in servers.items() if name in old]
-    return judge(host, sum(servers.values(), Tally()), Limits.of(limits), sum(before, Tally()))
+    return servers
+
+
+def summary(looks: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
+    """What all servers together answered meanwhile, as a run sums it up; nothing where no request came."""
+    whole = sum(_servers(looks).values(), Tally())
+    if not whole.requests:
+        return {}
+    failed = {"Failed requests": f"{whole.errors} of {whole.requests} ({100 * whole.errors / whole.requests:.2f} %)"}
+    p95 = percentile(whole)
+    return failed if p95 is None else {**failed, "p95": f"{p95:g} ms"}
 
 
 def batches(hosts: Sequence[str], canary: Any, batch: Any, total: int | None = None) -> list[list[str]]:

@@ -28,6 +28,7 @@ from ansible_collections.arxos.platform.plugins.module_utils._run_lock import Pr
 
 RUN_ID, RUNS = "ARXOS_RUN_ID", "ARXOS_RUNS"
 RECORD = "record.jsonl"
+HELD = "arxos_run_held"  # which run_begin.yml sets once this run has the platform
 
 
 def _read(path: str) -> str:

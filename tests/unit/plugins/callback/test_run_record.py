@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.arxos.platform.plugins.callback import run_record
 from ansible_collections.arxos.platform.plugins.callback.run_record import CallbackModule, version
 from ansible_collections.arxos.platform.plugins.plugin_utils import _controller
 
@@ -61,6 +62,45 @@ def test_without_the_callback_a_run_has_one_id_all_the_same(monkeypatch: pytest.
     assert _controller.run_id() == "20261126T031500Z-3f9a"
     monkeypatch.setenv(_controller.RUN_ID, "../x")
     assert _controller.run_id() == first
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is played at the end of a run."""
+    found: list[str] = []
+
+    def play(path: str, *_given: Any) -> list[dict[str, Any]]:
+        found.append(path.rpartition("/")[2])
+        if found[-1] == "tell_failure.yml":
+            raise RuntimeError("no edge host answers")
+        return [{"keeper": "db1", "kept": True}]
+
+    monkeypatch.setattr(run_record._playing, "play", play)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("playbook", "failures", "held", "wanted"),
+    [
+        ("go_live.yml", {"edge1": 1}, True, ["tell_failure.yml", "run_end.yml"]),
+        ("rollback.yml", {"edge1": 1}, True, ["tell_failure.yml", "run_end.yml"]),
+        ("take_back.yml", {"edge1": 1}, True, ["tell_failure.yml", "run_end.yml"]),
+        ("go_live.yml", {"edge1": 1}, False, ["run_end.yml"]),  # another run has the platform
+        ("go_live.yml", {}, True, ["run_end.yml"]),
+        ("backup.yml", {"edge1": 1}, True, ["run_end.yml"]),
+    ],
+)
+def test_users_are_told_of_a_failure_and_the_lock_is_given_back_also_where_they_cannot_be(
+    played: list[str], playbook: str, failures: dict[str, int], held: bool, wanted: list[str]
+) -> None:
+    callback = CallbackModule()
+    callback.playbook, callback.locked = playbook, True
+    callback.run = SimpleNamespace(end=lambda rc, platform: [], result=lambda *given: None, progress=lambda: None)
+    found = {"ansible_facts": {"arxos_run_held": {"id": "x"}}} if held else {"results": [{}]}
+    task, host = SimpleNamespace(_uuid="x", action="set_fact", get_name=lambda: "Note it"), SimpleNamespace(get_name=lambda: "db1")
+    callback.v2_runner_on_ok(SimpleNamespace(result=found, task=task, host=host, is_changed=lambda: False))
+    callback.v2_playbook_on_stats(SimpleNamespace(failures=failures, dark={}, custom={}))
+    assert played == wanted
 
 
 def test_awx_says_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

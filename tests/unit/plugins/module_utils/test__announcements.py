@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -269,6 +270,39 @@ def test_a_plan_is_told_once(clock: Clock) -> None:
     messages = run.play("(1/1) Announce | What is planned")
     assert {message.event for message in messages} == {"before"} and messages[0].facts["planned"]
     assert run.progress() == [] and run.ended([]) == []
+
+
+@pytest.mark.parametrize(
+    ("playbook", "plan", "does"),
+    [
+        ("go_live", True, ""),
+        ("announce", True, ""),
+        ("deploy", False, "new release"),
+        ("rollback", False, "earlier state, and is closed meanwhile"),
+        ("rollback_application", False, "earlier release"),
+        ("take_back", False, "goes back"),
+        ("backup", False, ""),
+    ],
+)
+def test_what_was_planned_is_told_of_its_own_playbook_alone(clock: Clock, playbook: str, plan: bool, does: str) -> None:
+    facts = announcer(clock, playbook).play("(1/2) Hosts")[0].facts
+    told = {"at": "2026-12-01 20:00 UTC", "downtime": "", "news": ["glTF"], "training": ""} if plan else {"at": "", "news": []}
+    assert facts["go_live"] == {"downtime": "", "training": "", "feedback": "", "support": "help@example.org", **told}
+    assert does in facts["does"] and bool(facts["does"]) is bool(does)
+
+
+def test_every_playbook_that_is_announced_says_what_it_does() -> None:
+    names = {path.stem for path in (Path(__file__).resolve().parents[4] / "playbooks").glob("*.yml")}
+    wanted = {name for name in names if unit.announced(name, unit.PLAYBOOKS)}
+    assert wanted == set(unit.DOES) | set(unit.PLANNED)
+
+
+def test_what_the_run_says_of_the_platform_is_told_meanwhile_and_where_it_is_broken_off(clock: Clock) -> None:
+    run = announcer(clock, "rollback")
+    run.play("(1/2) Stop")
+    run.learns({"Traffic": "closed"})
+    assert run.progress()[0].facts["figures"] == run.failed("app1", "Start", "no")[0].facts["figures"] == {"Traffic": "closed"}
+    assert run.ended([], broken_off=True)[-1].facts["figures"] == {"Traffic": "closed"}
 
 
 def test_a_schedule_does_not_drift_and_makes_up_for_nothing(clock: Clock) -> None:

@@ -109,3 +109,14 @@ def test_sizes_that_leave_nobody_who_serves_or_cannot_be_meant(canary: Any, batc
         subject.batches(list("abc"), canary, batch)
     with pytest.raises(AnsibleFilterError, match="2 hosts or more"):
         FilterModule().filters()["release_batches"](["a"], 0, 1)
+
+
+def test_what_all_servers_answered_is_summed_up() -> None:
+    figures = FilterModule().filters()["release_figures"]
+    look = {
+        "192.0.2.1:8443": {"requests": 300, "errors": 1, "times": {"12": 290, "130": 10}},
+        "192.0.2.2:8443": {"requests": 100, "errors": 0, "times": {"44": 100}},
+        "unix:/run/nginx-waf.sock": {"requests": 400, "errors": 9, "times": {"900": 400}},
+    }
+    assert figures([look, look]) == {"Failed requests": "2 of 800 (0.25 %)", "p95": "44 ms"}
+    assert figures([]) == figures([{"192.0.2.1:8443": {"requests": 0, "errors": 0, "times": {}}}]) == {}

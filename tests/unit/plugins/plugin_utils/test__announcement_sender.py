@@ -25,7 +25,7 @@ EVENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def facts(**more: Any) -> dict[str, Any]:
+def facts(playbook: str = "go_live", **more: Any) -> dict[str, Any]:
     """What an announcer gives to templates."""
     run = _announcements.Announcer(
         _announcements.settings(
@@ -37,10 +37,11 @@ def facts(**more: Any) -> dict[str, Any]:
                     "downtime": "10 minutes",
                     "news": ["Exports to *glTF*"],
                     "support": "help@example.org",
+                    "feedback": "https://example.org/how",
                 },
             }
         ),
-        "go_live",
+        playbook,
         "production",
         "api.example.org",
     )
@@ -62,6 +63,52 @@ def test_every_audience_has_a_text_for_every_event(audience: str, event: str) ->
         assert "no <quorum>" in text and "no &lt;quorum&gt;" in marked
     if audience == "end_users":
         assert "db_1" not in subject + text and "quorum" not in subject + text and "app1" not in text
+
+
+@pytest.mark.parametrize("event", [event for event in EVENTS if event != "planned"])
+@pytest.mark.parametrize("audience", _announcements.AUDIENCES)
+def test_a_rollback_is_told_as_what_it_is(audience: str, event: str) -> None:
+    subject, text, _marked = unit.render(audience, facts("rollback", **EVENTS[event]), [TEMPLATES])
+    for planned in ("2026-12-01", "10 minutes", "glTF", "plan"):
+        assert planned not in subject + text
+    if event == "before":
+        assert "The service goes back to an earlier state, and is closed meanwhile." in text and "help@example.org" in text
+
+
+@pytest.mark.parametrize("audience", ["end_users", "support"])
+@pytest.mark.parametrize(
+    ("traffic", "open_", "shut"),
+    [
+        ({"Traffic": "open"}, True, False),
+        ({"Traffic": "closed; see"}, False, True),
+        ({"Traffic": "open and closed"}, False, True),
+        ({}, False, False),
+    ],
+)
+def test_an_end_says_that_the_platform_is_open_only_where_it_is(audience: str, traffic: dict[str, str], open_: bool, shut: bool) -> None:
+    subject, text, _marked = unit.render(audience, facts("rollback", **{**EVENTS["done"], "figures": traffic}), [TEMPLATES])
+    assert ("Everything works as usual" in text or "may work as usual" in text) is open_
+    assert ("opens after a last look" in text or "not open to users yet" in text) is shut
+    if audience == "end_users":
+        assert subject.endswith("nearly over" if shut else "maintenance is over")
+
+
+@pytest.mark.parametrize(("traffic", "shut"), [({}, False), ({"Traffic": "open"}, False), ({"Traffic": "closed; see"}, True)])
+def test_users_are_told_that_a_failure_keeps_it_closed(traffic: dict[str, str], shut: bool) -> None:
+    _subject, text, _marked = unit.render("end_users", facts("rollback", **{**EVENTS["failed"], "figures": traffic}), [TEMPLATES])
+    assert ("the service is closed meanwhile" in text) is shut
+
+
+@pytest.mark.parametrize(("playbook", "asked"), [("go_live", True), ("rollback", False)])
+def test_users_are_asked_how_a_go_live_was(playbook: str, asked: bool) -> None:
+    _subject, text, _marked = unit.render("end_users", facts(playbook, **{**EVENTS["done"], "figures": {"Traffic": "open"}}), [TEMPLATES])
+    assert ("Tell us how it was: https://example.org/how" in text) is asked
+
+
+def test_operations_hear_of_health_and_figures_while_it_runs() -> None:
+    more = {"failed": {"app1": "Start: no"}, "figures": {"p95": "44 ms"}}
+    _subject, text, _marked = unit.render("operations", facts(**EVENTS["progress"], **more), [TEMPLATES])
+    assert {"- Failed so far: app1: Start: no", "- p95: 44 ms"} <= set(text.splitlines())
 
 
 def test_the_after_of_operations_has_the_figures() -> None:
