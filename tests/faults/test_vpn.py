@@ -134,6 +134,7 @@ def test_the_key_is_for_root_alone_and_in_no_other_file() -> None:
 def test_a_second_run_changes_nothing() -> None:
     done = converge([*ALL])
     assert re.findall(r"^\w+ .*changed=(\d+)", done.stdout, re.MULTILINE).count("0") >= 2, done.stdout[-2000:]
+    assert f"VPN vpn1: public key {on('vpn1', 'wg show wg0 public-key')}, port 51820, 2 peers" in done.stdout
 
 
 def test_a_peer_that_is_taken_out_is_cut_off_and_who_stays_is_not() -> None:
