@@ -34,7 +34,10 @@ WHERE_CHANGED = {
     "take_back": "hostvars[groups.app | first].take_back.state | length > 0",
 }
 # Plays that come after the seal, and why.
-AFTER = {"scale": "hosts that are gone are of no tier, and their history has no reader"}
+AFTER = {
+    "scale": "hosts that are gone are of no tier, and their history has no reader",
+    "take_back": "users are told on a page that is not watched, and only of what is done",
+}
 
 Flat = tuple[dict[str, Any], dict[str, Any], list[str]]
 
