@@ -186,17 +186,17 @@ def test_a_full_rollback_says_that_it_is_closed_and_whether_it_opened(edge: Edge
     for name in ("status_page", "tell_users"):
         edge.variables = {**yaml.safe_load((ROOT / f"playbooks/group_vars/edge/{name}.yml").read_text()), **edge.variables}
     edge.variables |= {"arxos_run_id": "", "full_plan": {"taken_up": False}, "nginx_preview_networks": ["192.0.2.0/24"]}
-    edge.variables["rollback_traffic"] = traffic
+    edge.variables["rollback_opens"] = traffic
+    told = [each for each in yaml.safe_load((ROOT / "playbooks/rollback.yml").read_text()) if each.get("hosts") == "edge"]
+    for play in told:
+        play["tasks"] = [each for each in play["tasks"] if each["name"] == "Tell users"]
+        for each in play["tasks"]:
+            each["ansible.builtin.include_tasks"] = f"{ROOT}/playbooks/tasks/rollback_full_traffic.yml"
+    told = [play for play in told if play["tasks"]]
+    assert len(told) == 2, "where it closes and where it resumes"
     for last in (0, 1):
-        resumed = [each for each in yaml.safe_load((ROOT / "playbooks/rollback.yml").read_text()) if each.get("hosts") == "edge"][
-            : last + 1
-        ]
-        for play in resumed:
-            play["tasks"] = [each for each in play["tasks"] if each["name"] == "Tell users"]
-            assert len(play["tasks"]) == 1
-            play["tasks"][0]["ansible.builtin.include_tasks"] = f"{ROOT}/playbooks/tasks/rollback_full_traffic.yml"
         playbook = edge.folder / "rollback.yml"
-        playbook.write_text(yaml.safe_dump(resumed, sort_keys=False))
+        playbook.write_text(yaml.safe_dump(told[: last + 1], sort_keys=False))
         assert edge.play(str(playbook))[0] == 0, edge.text
         assert "glTF" not in edge.said() and "10 minutes" not in edge.said(), "that was planned of a go-live"
         if not last:
