@@ -67,8 +67,8 @@ def test_a_full_rollback_tells_what_became_of_the_front_door_after_it_did(play: 
 
 
 def test_a_page_stops_no_run() -> None:
-    (told,) = read("tasks/tell_users.yml")
+    (told,) = read("tasks/say_to_users.yml")
     assert told["any_errors_fatal"] is False and told["ignore_unreachable"] is True and told["rescue"]
     for path in [*PLAYBOOKS.glob("*.yml"), *PLAYBOOKS.glob("tasks/*.yml")]:
         if "status_page.yml" in re.findall(r"(?:tasks/)?(status_page\.yml)\s*$", path.read_text(), re.MULTILINE):
-            assert path.stem in ("announce", "status_page", "tell_users")
+            assert path.stem in ("announce", "status_page")

@@ -79,6 +79,12 @@ def test_stages_are_numbered_in_the_order_of_go_live() -> None:
         assert [name for name in names if not name.startswith(f"({number}/{len(STAGES)}) ")] == []
 
 
+def test_tasks_include_nothing_that_a_playbook_is_named_as_well() -> None:
+    """Two includes deep Ansible looks for such a name beside the playbook first, and takes the playbook for tasks."""
+    names = "|".join(re.escape(path.name) for path in PLAYBOOKS)
+    assert lines_with(sorted((ROOT / "playbooks/tasks").glob("*.yml")), rf"(include_tasks|import_tasks|file): ({names})$") == []
+
+
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
 def test_playbooks_import_only_what_exists(path: Path) -> None:
     wanted = [path.parent / play["ansible.builtin.import_playbook"] for play in read(path) if "ansible.builtin.import_playbook" in play]
