@@ -34,28 +34,28 @@ def told(expression: str, *files: str, **given: Any) -> Any:
     return Templar(loader=LOADER, variables={**variables, **given}).template(trust_as_template("{{ " + expression + " }}"))
 
 
-# In a process of its own: it asks a lookup, and Ansible's way to find plugins does not go with pytest's to find the collection.
-MARKS = """
+# In a process of its own: Ansible's way to find plugins does not go with pytest's to find the collection. An expression and files of variables are its
+# arguments, more variables its input, set by set.
+ASK = """
 import json, sys
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 init_plugin_loader([])
 loader, variables = DataLoader(), {}
-for path in sys.argv[1:]:
+for path in sys.argv[2:]:
     variables |= loader.load_from_file(path, trusted_as_template=True)
 for given in json.load(sys.stdin):
-    print(Templar(loader=loader, variables={**variables, **given}).template(trust_as_template("{{ arxos_secrets_mark }}")))
+    print(Templar(loader=loader, variables={**variables, **given}).template(trust_as_template(sys.argv[1])))
 """
 
 
-def marks(*secrets: dict[str, Any]) -> list[str]:
-    """The mark of each set of secrets."""
-    files = [str(GROUP_VARS / "all" / f"{name}.yml") for name in ("secrets", "rotation", "rollback")]
+def answers(expression: str, sets: list[dict[str, Any]], *files: str) -> list[str]:
+    """An expression that asks plugins, with each set of variables."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", MARKS, *files],
-        input=json.dumps(secrets),
+        [sys.executable, "-c", ASK, expression, *files],
+        input=json.dumps(sets),
         capture_output=True,
         text=True,
         check=False,
@@ -63,7 +63,16 @@ def marks(*secrets: dict[str, Any]) -> list[str]:
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return done.stdout.splitlines()
+
+
+def marks(*secrets: dict[str, Any]) -> list[str]:
+    """The mark of each set of secrets."""
+    return answers(
+        "{{ arxos_secrets_mark }}",
+        list(secrets),
+        *(str(GROUP_VARS / "all" / f"{name}.yml") for name in ("secrets", "rotation", "rollback")),
+    )
 
 
 def test_the_mark_tells_that_any_secret_has_changed_and_none_of_them() -> None:
@@ -196,6 +205,20 @@ def tasks_of(playbook: str, start: str) -> list[dict[str, Any]]:
     """Those of the plays whose names begin so."""
     plays = yaml.safe_load((ROOT / "playbooks" / playbook).read_text())
     return [task for play in plays if play["name"].startswith(start) for task in play.get("tasks", [])]
+
+
+def test_everything_that_was_begun_goes_to_the_run_that_was_planned() -> None:
+    (play,) = [
+        each
+        for each in yaml.safe_load((ROOT / "playbooks/rollback.yml").read_text())
+        if each["name"].endswith("The configuration of every host")
+    ]
+    journal = {"began": "2026-11-26T03:15:00Z", "done": {"plan": 0.0}, "plan": {"to": "1.2.0", "run": "before"}}
+    sets = [
+        {"groups": {"database": ["db1"]}, "hostvars": {"db1": {"full_notes": {"journal": each, "rates": {}}}}} for each in ({}, journal)
+    ]
+    full = play["vars"]["__full"].strip("{} ")
+    assert answers(play["vars"]["rollback_run"].replace("__full", f"({full})"), sets) == ["", "before"]
 
 
 def test_everything_takes_the_application_back_as_a_rollback_of_its_own() -> None:
