@@ -218,7 +218,7 @@ def test_everything_that_was_begun_goes_to_the_run_that_was_planned() -> None:
         {"groups": {"database": ["db1"]}, "hostvars": {"db1": {"full_notes": {"journal": each, "rates": {}}}}} for each in ({}, journal)
     ]
     full = play["vars"]["__full"].strip("{} ")
-    assert answers(play["vars"]["rollback_run"].replace("__full", f"({full})"), sets) == ["", "before"]
+    assert answers(play["vars"]["rollback_begun_run"].replace("__full", f"({full})"), sets) == ["", "before"]
 
 
 def test_everything_takes_the_application_back_as_a_rollback_of_its_own() -> None:
