@@ -219,6 +219,11 @@ def test_everything_that_was_begun_goes_to_the_run_that_was_planned() -> None:
     ]
     full = play["vars"]["__full"].strip("{} ")
     assert answers(play["vars"]["rollback_begun_run"].replace("__full", f"({full})"), sets) == ["", "before"]
+    plan = yaml.safe_load((ROOT / "playbooks/tasks/rollback_configuration_plan.yml").read_text())
+    (chosen,) = [task["ansible.builtin.set_fact"]["configuration_chosen"] for task in plan if task["name"] == "Choose the run"]
+    wanted = chosen.partition("configuration_rollback_run(")[2].rpartition(")")[0]
+    assert told(wanted, rollback_begun_run="before") == told(wanted, rollback_run="", rollback_begun_run="before") == "before"
+    assert told(wanted, rollback_run="asked", rollback_begun_run="before") == "asked"
 
 
 def test_everything_takes_the_application_back_as_a_rollback_of_its_own() -> None:
