@@ -32,6 +32,11 @@ def rollback_journal(members: Members, to: str, option: str = "to") -> dict[str,
     return dict(_told(_rollback.take_up, str(to), members, option))
 
 
+def rollback_moment(members: Members, to: str) -> str:
+    """The moment that the database goes to: see P(rollback_moment#filter)."""
+    return _rollback.moment_of(str(to), members)
+
+
 def rollback_rehearsal(members: Members, full: Members, moment: str) -> dict[str, Any]:
     """Where a rehearsal goes: see P(rollback_rehearsal#filter)."""
     return _rollback.rehearsal(members, full, _told(_rollback.parse_time, moment))
@@ -53,9 +58,9 @@ def application_rollback_plan(looks: Members, wanted: str, budget_seconds: float
     return dict(_told(_rollback_plans.application_plan, looks, str(wanted), **more))
 
 
-def configuration_rollback_run(looks: Members, wanted: str) -> dict[str, Any]:
+def configuration_rollback_run(looks: Members, wanted: str, moment: str = "") -> dict[str, Any]:
     """The run to go back to: see P(configuration_rollback_run#filter)."""
-    return dict(_told(_rollback_plans.choose_run, looks, str(wanted)))
+    return dict(_told(_rollback_plans.choose_run, looks, str(wanted), str(moment)))
 
 
 def configuration_rollback_plan(
@@ -112,6 +117,7 @@ class FilterModule:
             "guard_plan": guard_plan,
             "rollback_journal": rollback_journal,
             "rollback_learned": rollback_learned,
+            "rollback_moment": rollback_moment,
             "rollback_plan": rollback_plan,
             "rollback_progress": rollback_progress,
             "rollback_rates": rollback_rates,

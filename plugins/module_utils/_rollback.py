@@ -291,6 +291,12 @@ def _point(to: str, leader: Mapping[str, Any], ended: Mapping[str, Any]) -> dict
     raise RollbackError(f"{to} is neither a restore point nor a time such as 2026-12-31T23:59:59Z. Restore points are: {known}")
 
 
+def moment_of(to: str, members: Mapping[str, Mapping[str, Any]]) -> str:
+    """When the database was as it is at C(to): a restore point that a member knows, or a time. Empty for anything else, which the plan refuses."""
+    points = {point["name"]: str(point["created_at"]) for member in members.values() for point in member.get("points") or []}
+    return points.get(to, to if TIME.fullmatch(to) else "")
+
+
 def _statement(made: Plan) -> str:
     way = {
         "guard": f"opens {made.open_on}, which is held at {made.point.get('label')}",

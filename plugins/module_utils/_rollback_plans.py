@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils import _migrations, _run_record, _soak
 from ansible_collections.arxos.platform.plugins.module_utils._configuration_rollback import BEFORE
-from ansible_collections.arxos.platform.plugins.module_utils._rollback import RollbackError, duration, last_ended, take_up
+from ansible_collections.arxos.platform.plugins.module_utils._rollback import RollbackError, duration, last_ended, parse_time, take_up
 from ansible_collections.arxos.platform.plugins.module_utils._run_record import INCOMPLETE, Record
 
 SHOWN = 5  # hosts or runs by name, in a sentence
@@ -293,8 +293,8 @@ def _state_before(since: Container[str], seals: Mapping[str, Sequence[Mapping[st
 # ---------------------------------------------------------------- the configuration
 
 
-def choose_run(looks: Mapping[str, Mapping[str, Any]], wanted: str) -> dict[str, Any]:
-    """The run to whose state every host goes: C(wanted), or the newest before the last one that every host has.
+def choose_run(looks: Mapping[str, Mapping[str, Any]], wanted: str, moment: str = "") -> dict[str, Any]:
+    """The run to whose state every host goes: C(wanted), or the newest that every host has: from C(moment) or before, else before the last one.
 
     C(looks) by host: C(seals) (newest first, C(name) and C(at) of each), C(journal), C(finished), C(rates). Where the last run was itself a rollback that came
     to its end, the newest before it is what that left: without a name every host stays. C(left) is then the run that it left, else empty. Raises
@@ -306,21 +306,31 @@ def choose_run(looks: Mapping[str, Mapping[str, Any]], wanted: str) -> dict[str,
     known = {host: {seal["name"]: seal["at"] for seal in look["seals"]} for host, look in looks.items()}
     moments: dict[str, str] = {}
     for seals in known.values():
-        for name, moment in seals.items():
-            moments[name] = max(moment, moments.get(name, ""))
+        for name, at in seals.items():
+            moments[name] = max(at, moments.get(name, ""))
     runs = sorted((name for name in moments if not name.endswith(BEFORE)), key=lambda name: (moments[name], name), reverse=True)
     refusals = []
     last = runs[0] if runs else ""
     ended = last_ended(looks)
     since = [name for name in runs if ended and moments[name] > str(ended["began"])]
-    if ended and len(since) <= 1:
+    old = [name for name in runs if moments[name] and parse_time(moments[name]) <= parse_time(moment)] if moment else []
+    everywhere = [name for name in runs if all(name in seals for seals in known.values())]
+    if moment:
+        to = to or next((name for name in old if name in everywhere), "")
+    elif ended and len(since) <= 1:
         before = runs[len(since) :]
         if FORTH in ended["done"]:
             runs = before  # what the rehearsal left is what it found
         elif not to:
             to, left = str(ended["plan"]["to"]), before[0] if before else ""
-    if not to:
-        to = next((name for name in runs[1:] if all(name in seals for seals in known.values())), "")
+    if moment and not to:
+        refusals.append(
+            f"no run had left a commit on every host by {moment}"
+            + (f"; the first that did is {everywhere[-1]} of {moments[everywhere[-1]]}" if everywhere else "")
+            + ". Name a run with -e rollback_run="
+        )
+    elif not to:
+        to = next((name for name in runs[1:] if name in everywhere), "")
         if not to:
             lacking = {host: len(seals) for host, seals in known.items() if len(seals) < 2}
             refusals.append(

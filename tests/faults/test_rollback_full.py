@@ -40,7 +40,7 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def night(built: None, whole: None) -> Iterator[str]:
-    """A guard, a release, another configuration, and writes. The name of the guard."""
+    """A guard, a release, another configuration, and a run more. The name of the guard."""
     point = f"full.{int(time.time())}"
     for host in HOSTS:  # of a case that failed: it would be sealed as the state of before
         run(host, "rm -rf /etc/arxos-test; sed -i '/^# worse$/d' /etc/nginx/arxos/limits.conf 2>/dev/null || true")
@@ -52,7 +52,9 @@ def night(built: None, whole: None) -> Iterator[str]:
         run(host, "echo '# worse' >>/etc/nginx/arxos/limits.conf && systemctl reload nginx")
     for host in HOSTS:
         run(host, "mkdir -p /etc/arxos-test && echo x >/etc/arxos-test/file")
+    # Of two runs since then, neither is that of before.
     play("seal.yml", "-e", f"arxos_run_id=after-{point}")
+    play("seal.yml", "-e", f"arxos_run_id=later-{point}")
     yield point
     play("release_guard.yml")
 

@@ -74,6 +74,7 @@ class Result:
     failed: int = 0
     seconds: float = 0.0
     note: str = ""
+    names: list[str] = field(default_factory=list)  # the test cases that failed
 
 
 @dataclass
@@ -157,6 +158,18 @@ def count_junit(report: Path, code: int) -> tuple[int, int, str]:
     return passed, bad, note
 
 
+def failed_cases(report: Path) -> list[str]:
+    """The names of a pytest report's cases that failed, as `file::case`."""
+    if not report.is_file():
+        return []
+    cases = ElementTree.parse(report).getroot().iter("testcase")
+    return [
+        f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
+        for case in cases
+        if case.find("failure") is not None or case.find("error") is not None
+    ]
+
+
 def count_molecule(text: str, code: int, wanted: list[str]) -> tuple[int, int, str]:
     """Steps that Molecule says it executed, against those that it had to execute."""
     done = re.findall(r"\[[\w-]+ > (\w+)\] Executed: Successful", text)
@@ -182,6 +195,7 @@ def run(step: Step) -> Result:
     result = Result(step.name, seconds=time.monotonic() - started)
     if step.junit:
         result.passed, result.failed, result.note = count_junit(step.junit, code)
+        result.names = failed_cases(step.junit)
     elif step.molecule:
         result.passed, result.failed, result.note = count_molecule(text, code, step.molecule)
     else:
@@ -381,6 +395,9 @@ def main() -> int:
     for name, results, seconds in table:
         passed, failed = (sum(getattr(result, key) for result in results) for key in ("passed", "failed"))
         print(f"  {name:<28} {seconds:7.1f} s  {passed} ok" + (f", {failed} FAILED" if failed else ""))
+    # Once more by name: of a long run whoever looks sees the end first.
+    for result in (result for _name, results, _s in table for result in results if result.failed):
+        print(f"  FAILED {result.name}" + "".join(f"\n    {name}" for name in result.names))
     passed, failed = (sum(getattr(result, key) for _name, results, _s in table for result in results) for key in ("passed", "failed"))
     print(f"  {'all':<28} {sum(seconds for _name, _results, seconds in table):7.1f} s")
     print(f"{passed} passed, {failed} failed", flush=True)

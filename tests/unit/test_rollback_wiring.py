@@ -222,8 +222,22 @@ def test_everything_that_was_begun_goes_to_the_run_that_was_planned() -> None:
     plan = yaml.safe_load((ROOT / "playbooks/tasks/rollback_configuration_plan.yml").read_text())
     (chosen,) = [task["ansible.builtin.set_fact"]["configuration_chosen"] for task in plan if task["name"] == "Choose the run"]
     wanted = chosen.partition("configuration_rollback_run(")[2].rpartition(")")[0]
+    wanted, _comma, moment = wanted.rpartition(",")
     assert told(wanted, rollback_begun_run="before") == told(wanted, rollback_run="", rollback_begun_run="before") == "before"
     assert told(wanted, rollback_run="asked", rollback_begun_run="before") == "asked"
+    assert moment.strip() in play["vars"]
+
+
+def test_everything_goes_to_the_configuration_of_the_moment_that_the_database_goes_to() -> None:
+    """A rehearsal has no such moment: its place is now, and it has to go somewhere."""
+    place = yaml.safe_load((ROOT / "playbooks/tasks/rollback_database_place.yml").read_text())
+    (named,) = [task for task in place if task["name"] == "Name the place"]
+    point = {"points": [{"name": "1.2.0", "created_at": "2026-11-26T03:15:00Z"}]}
+    common = {"ansible_play_hosts": ["db1"], "hostvars": {"db1": {"database_member": {"member": point}, "full_notes": {}}}}
+    sets = [{**common, "rollback_rehearse": rehearse, "to": "1.2.0"} for rehearse in (False, True)]
+    given = named["vars"]["__members"].strip("{} ")
+    moment = named["ansible.builtin.set_fact"]["rollback_place_moment"].replace("__members", f"({given})").replace("__place.to", "to")
+    assert answers(moment, sets) == ["2026-11-26T03:15:00Z", ""]
 
 
 def test_everything_takes_the_application_back_as_a_rollback_of_its_own() -> None:

@@ -387,6 +387,31 @@ def test_without_a_run_before_it_is_refused() -> None:
     assert "left a commit on every host (a, b have fewer than two). Runs are: r1" in refusal
 
 
+@pytest.mark.parametrize(
+    ("moment", "to"),
+    [
+        ("2026-11-30T00:00:00Z", "r3"),  # nothing ran since, as after a deploy alone: it stays
+        ("2026-11-29T23:00:00+00:00", "r2"),
+        ("2026-11-29T00:30:00+01:00", "r1"),  # the run of that release and a later one: before both
+    ],
+)
+def test_with_the_database_the_configuration_goes_to_that_of_then(moment: str, to: str) -> None:
+    # What a rollback of the configuration came to in between is not asked: it was before, or goes as all that followed.
+    over = {"plan": {"to": "r0"}, "began": "2026-11-29T12:00:00Z", "done": {"verify": 2.0}}
+    looks = {"a": {**seals("r3", "x-before", "r1"), "finished": over}, "b": seals("r3", "r2", "r1")}
+    looks["a"]["seals"][1] = looks["b"]["seals"][1]
+    chosen = plans.choose_run(looks, "", moment)
+    assert (chosen["to"], chosen["left"], chosen["refusals"]) == (to, "", [])
+    assert plans.choose_run(looks, "r3", moment)["to"] == "r3"
+
+
+def test_a_moment_before_all_runs_is_refused_with_the_first_of_them() -> None:
+    (refusal,) = plans.choose_run({"a": seals("r3", "r2", "r1"), "b": seals("r3", "r2")}, "", "2026-11-01T00:00:00Z")["refusals"]
+    assert "by 2026-11-01T00:00:00Z; the first that did is r2 of 2026-11-29T00:00:00Z. Name a run with -e rollback_run=" in refusal
+    (refusal,) = plans.choose_run({"a": seals("r3"), "b": seals()}, "", "2026-12-01T00:00:00Z")["refusals"]
+    assert "by 2026-12-01T00:00:00Z. Name a run" in refusal
+
+
 def test_a_rollback_that_was_begun_has_its_run() -> None:
     looks = {"a": seals("r3", "r2", "r1"), "b": {**seals("r3", "r2", "r1"), "journal": {"began": MOMENT, "plan": {"to": "r1"}, "done": {}}}}
     assert plans.choose_run(looks, "")["to"] == "r1"
