@@ -27,18 +27,23 @@ def due(render: Callable[..., str], tmp_path: Path) -> Path:
         (tmp_path / name).chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     subprocess.run(["sh", str(tmp_path / "drain"), "--notice"], env=environment, check=True, timeout=ENDS)
-    time.sleep(0.5)
-    assert due.exists()
+    until(due.exists)  # what runs beside begins it
     return due
 
 
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end, "not within 20 s"
+        time.sleep(0.05)
+
+
 def test_it_ends_by_itself(due: Path) -> None:
-    time.sleep(ENDS + 0.5)
-    assert not due.exists()
+    until(lambda: not due.exists())
 
 
 def test_that_of_a_reload_which_has_begun_meanwhile_stays(due: Path) -> None:
     time.sleep(ENDS - 1)
     due.touch()
-    time.sleep(1.5)
+    time.sleep(2)
     assert due.exists()

@@ -245,7 +245,10 @@ def test_what_is_not_watched_makes_no_baseline(watched: Watched) -> None:
 
 
 def test_seals_do_not_meet(watched: Watched) -> None:
-    with subprocess.Popen(["flock", watched.folder / "run/arxos-seal.lock", "sleep", "2"]) as other:
+    lock = watched.folder / "run/arxos-seal.lock"
+    with subprocess.Popen(["flock", lock, "sleep", "2"]) as other:
+        while subprocess.run(["flock", "--nonblock", lock, "true"], check=False).returncode == 0:
+            assert other.poll() is None, "it never had the lock"
         began = time.monotonic()
         watched.seal("third")
         assert time.monotonic() - began > 1 and other.wait() == 0
