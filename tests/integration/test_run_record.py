@@ -271,7 +271,7 @@ def test_two_at_once(control: Control, running: subprocess.Popen[str]) -> None:
 
 
 def test_started_at_the_same_moment_one_goes_and_the_other_is_refused(control: Control) -> None:
-    started = [control.start("-e", "seconds=6") for _number in range(2)]
+    started = [control.start("-e", "seconds=20") for _number in range(2)]
     try:
         outputs = [process.communicate(timeout=300)[0] for process in started]
     finally:
