@@ -321,7 +321,7 @@ def faults(only: str) -> list[Step]:
         return [pytest_step("faults fast", ["tests/faults"], 600, ["-m", "fast"])]
     if only in WHOLE:
         live = Step("lab platform", ["ansible-playbook", "playbooks/go_live.yml"], 2400)
-        return [*lab_up(bare=True), live, pytest_step(f"faults {only}", [f"tests/faults/test_{only}.py"], 3600)]
+        return [*lab_up(bare=True), live, pytest_step(f"faults {only}", [f"tests/faults/test_{only}.py"], 7200)]
     tiers = ["--limit", "database,app,cache,storage,monitoring,localhost"]
     steps = lab_up(bare=True)
     steps[-1].command += tiers
