@@ -292,8 +292,9 @@ def _point(to: str, leader: Mapping[str, Any], ended: Mapping[str, Any]) -> dict
 
 
 def moment_of(to: str, members: Mapping[str, Mapping[str, Any]]) -> str:
-    """When the database was as it is at C(to): a restore point that a member knows, or a time. Empty for anything else, which the plan refuses."""
-    points = {point["name"]: str(point["created_at"]) for member in members.values() for point in member.get("points") or []}
+    """When the database was at C(to): a restore point of the member that takes writes, or a time. Empty for anything else, which the plan refuses."""
+    leaders = [member for member in members.values() if member["running"] and not member["in_recovery"]]
+    points = {point["name"]: str(point["created_at"]) for leader in leaders for point in leader["points"]}
     return points.get(to, to if TIME.fullmatch(to) else "")
 
 

@@ -232,7 +232,7 @@ def test_everything_goes_to_the_configuration_of_the_moment_that_the_database_go
     """A rehearsal has no such moment: its place is now, and it has to go somewhere."""
     place = yaml.safe_load((ROOT / "playbooks/tasks/rollback_database_place.yml").read_text())
     (named,) = [task for task in place if task["name"] == "Name the place"]
-    point = {"points": [{"name": "1.2.0", "created_at": "2026-11-26T03:15:00Z"}]}
+    point = {"running": True, "in_recovery": False, "points": [{"name": "1.2.0", "created_at": "2026-11-26T03:15:00Z"}]}
     common = {"ansible_play_hosts": ["db1"], "hostvars": {"db1": {"database_member": {"member": point}, "full_notes": {}}}}
     sets = [{**common, "rollback_rehearse": rehearse, "to": "1.2.0"} for rehearse in (False, True)]
     given = named["vars"]["__members"].strip("{} ")

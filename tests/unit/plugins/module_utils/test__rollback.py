@@ -126,6 +126,15 @@ def test_the_same_command_again_does_not_drop_what_came_since_the_first() -> Non
     assert make(members=nothing, consent="true")["refusals"] == []
 
 
+def test_when_the_database_was_there_is_what_the_leader_knows() -> None:
+    """A replica that is held has an older point of the same name, where another attempt at a release has made it anew."""
+    older = {**POINT, "created_at": "2026-11-01T00:00:00Z"}
+    members = {"db1": leader(), "db2": replica(points=[older]), "db3": {"running": False}}
+    assert _rollback.moment_of(POINT["name"], members) == POINT["created_at"]
+    assert _rollback.moment_of("2026-12-31T23:59:59Z", members) == "2026-12-31T23:59:59Z"
+    assert _rollback.moment_of("nothing", members) == _rollback.moment_of(POINT["name"], {"db2": replica()}) == ""
+
+
 def test_a_point_that_was_gone_back_to_is_used_up() -> None:
     """Its row was written after it, and went with all the rest."""
     back = {**BACK, "plan": {"to": "1.2.0", "point": POINT}}
