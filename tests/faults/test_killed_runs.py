@@ -24,6 +24,8 @@ DEPLOY = ("deploy.yml", "-e", "arxos_api_version=1.1.0", "-e", "arxos_release_so
 BACK = ("rollback_application.yml",)
 LIVE = ("go_live.yml",)
 KILLS = [DEPLOY, BACK, DEPLOY, BACK, DEPLOY, BACK, LIVE, DEPLOY, BACK, LIVE]
+# 100 a second leave a controller on the same two cores a tenth of them, and 25 runs hours. Deploys and rollbacks have those in tests of their own.
+RATE = 30
 SEED = int(os.environ.get("ARXOS_SEED", "0")) or random.randrange(10**6)
 HOSTS = [host for tier in ("edge", "app", "database", "cache", "storage", "monitoring") for host in hosts(tier)]
 # What a run can leave undone or half done. The history of /etc and times of writing are of every run.
@@ -54,7 +56,7 @@ def uploaded() -> int:
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    with users(tmp_path_factory.mktemp("users")) as found:
+    with users(tmp_path_factory.mktemp("users"), RATE) as found:
         yield found
 
 
@@ -89,7 +91,7 @@ def test_ten_runs_that_are_killed_anywhere_are_taken_up(clients: Clients, figure
             play(*words).ok()
             figure(f"{number}: {words[0]} killed after {moment:.0f} s", f"in {task}; taken up")
             assert not differs(state(), wanted[words[0]]), (number, task, differs(state(), wanted[words[0]]))
-    judge(came, "ten kills", figure)
+    judge(came, "ten kills", figure, 0.95 * RATE)
     acknowledged = sum(number for what, number in came.answers.items() if what.startswith("upload 2"))
     assert acknowledged > 0
     assert uploaded() == before + acknowledged

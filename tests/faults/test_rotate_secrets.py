@@ -26,6 +26,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from .api_clients import Came, Clients, User, resolved
+from .whole import FEW
 
 ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = Path(os.environ.get("LAB_INVENTORY", ROOT / "inventories/lab"))
@@ -71,7 +72,8 @@ def leader() -> str:
 
 
 def command(*arguments: str) -> list[str]:
-    return [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(INVENTORY), "playbooks/rotate_secrets.yml", *arguments]
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    return ["nice", "-n", "19", program, "-i", str(INVENTORY), *FEW, "playbooks/rotate_secrets.yml", *arguments]
 
 
 def rotate(*arguments: str, check: bool = True) -> str:

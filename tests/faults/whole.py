@@ -162,12 +162,12 @@ def build(version: str, *arguments: str) -> None:
 
 
 @contextlib.contextmanager
-def users(folder: Path) -> Iterator[Clients]:
-    """Logged in, and at work while a test has them so."""
+def users(folder: Path, rate: float = 100.0) -> Iterator[Clients]:
+    """Logged in, and at work while a test has them so, with so many requests a second."""
     ca = folder / "ca.crt"
     ca.write_text(secrets()["vault_certificates_ca_certificate"])
     with resolved(ADDRESS):
-        yield Clients(str(ca), secrets())
+        yield Clients(str(ca), secrets(), rate=rate)
 
 
 def judge(came: Came, what: str, figure: Figure, rate: float = 95) -> None:
