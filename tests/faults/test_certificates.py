@@ -34,6 +34,7 @@ from passlib.totp import TOTP
 
 from .cluster import until
 from .redis_ledger import INVENTORY, LAB, PREFIX, ROOT, docker, playbook
+from .whole import command, kill, play
 
 Figure = Callable[[str, object], None]
 DOMAIN = "api.arxos.test"
@@ -87,13 +88,14 @@ def starts() -> dict[str, str]:
     return found
 
 
-def rotate(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return playbook("playbooks/rotate_certificates.yml", LIMIT, *arguments, **options)
+def rotate(*arguments: str) -> dict[str, int]:
+    """Changes by host."""
+    return changed(play("rotate_certificates.yml", LIMIT, *arguments).ok().said)
 
 
-def changed(run: subprocess.CompletedProcess[str]) -> dict[str, int]:
+def changed(said: str) -> dict[str, int]:
     """Changes by host, as the recap says."""
-    rows = [line.split() for line in run.stdout.partition("PLAY RECAP")[2].splitlines() if "changed=" in line]
+    rows = [line.split() for line in said.partition("PLAY RECAP")[2].splitlines() if "changed=" in line]
     return {row[0]: int(next(word for word in row if word.startswith("changed=")).partition("=")[2]) for row in rows}
 
 
@@ -169,13 +171,13 @@ def test_all_keys_are_replaced_under_load_and_no_request_fails(
     before, began = keys(), starts()
     with load(ca, tmp_path, monkeypatch) as came:
         start = time.monotonic()
-        run = rotate()
+        found = rotate()
         seconds = time.monotonic() - start
     figure("keys of all hosts replaced", f"{len(HOSTS)} hosts in {seconds:.0f} s, {came['requests']} requests, {came['failures']} failed")
     figure("rate meanwhile", f"{came['rate']:.0f}/s")
     after = keys()
     assert not set(before.values()) & set(after.values()), "a key of before still serves"
-    assert all(changed(run)[host] for host in HOSTS)
+    assert all(found[host] for host in HOSTS)
     assert starts() == began, "something was restarted"
     assert came["failures"] == 0, came
     # What another rate would prove is little; a machine that is busy gives less than was asked for.
@@ -184,14 +186,14 @@ def test_all_keys_are_replaced_under_load_and_no_request_fails(
 
 def test_what_is_young_is_left_alone_and_what_is_old_is_replaced() -> None:
     before = keys()
-    run = rotate("-e", "rotate=due")
-    assert keys() == before and not any(changed(run).values()), run.stdout[-3000:]
+    found = rotate("-e", "rotate=due")
+    assert keys() == before and not any(found.values()), found
     old = HOSTS[0]
     on(old, "touch -d '91 days ago' /etc/ssl/arxos/host.key")
-    run = rotate("-e", "rotate=due")
+    found = rotate("-e", "rotate=due")
     after = keys()
     assert [name for name in after if after[name] != before[name]] == [f"{old} host"]
-    assert [host for host, count in changed(run).items() if count] == [old]
+    assert [host for host, count in found.items() if count] == [old]
 
 
 def test_what_ends_soon_is_replaced_by_the_same_playbook() -> None:
@@ -202,7 +204,7 @@ def test_what_ends_soon_is_replaced_by_the_same_playbook() -> None:
         short = playbook("playbooks/rotate_certificates.yml", *words, check=False)
         assert short.returncode != 0 and "14" in short.stdout, "the probe let 10 days pass: " + short.stdout[-3000:]
     run = playbook("playbooks/rotate_certificates.yml", f"--limit={','.join(edges)},localhost")
-    assert all(changed(run)[host] for host in edges)
+    assert all(changed(run.stdout)[host] for host in edges)
     for host in edges:
         on(host, "openssl x509 -in /etc/ssl/arxos/front.crt -noout -checkend $((300 * 86400))")
 
@@ -212,20 +214,19 @@ def test_a_run_that_is_killed_leaves_pairs_that_serve_and_the_next_ends_it(task:
     """-9 on the controller, with all that it started, at the second host."""
     before = keys()
     log = tmp_path / "log"
-    words = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(INVENTORY), "playbooks/rotate_certificates.yml", LIMIT]
+    words = command("rotate_certificates.yml", LIMIT)
     with log.open("wb") as out:
         process = subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
         while log.read_text(errors="replace").count(f": {task}") + log.read_text(errors="replace").count(f"[{task}") < 2:
             assert process.poll() is None, log.read_text()[-3000:]
             time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill(process)
     between = keys()  # each belongs to its certificate
     assert any(between[name] != before[name] for name in before), "it was killed before anything was done"
     rotate("-e", "rotate=due")
     assert keys() == between
     again = rotate("-e", "rotate=due")
-    assert not any(changed(again).values()), "what the killed run left was not ended"
+    assert not any(again.values()), "what the killed run left was not ended"
     left = [on(host, "ls -A /etc/ssl/arxos/pairs | wc -l") for host in HOSTS]
     assert left == ["2" if host.startswith("edge") else "1" for host in HOSTS]
     rotate()
@@ -335,9 +336,9 @@ def test_an_acme_server_certifies_each_edge_host_through_the_one_virtual_address
 def test_a_second_run_changes_nothing(acme: list[str]) -> None:
     before = keys()
     run = playbook("playbooks/edge.yml", LIMIT, *acme)
-    assert not any(changed(run).values()), run.stdout[-3000:]
+    assert not any(changed(run.stdout).values()), run.stdout[-3000:]
     run = playbook("playbooks/hosts.yml", LIMIT, "--tags=certificates", *acme)
-    assert not any(changed(run).values()), run.stdout[-3000:]
+    assert not any(changed(run.stdout).values()), run.stdout[-3000:]
     playbook("playbooks/edge.yml", LIMIT, "--check", "--diff", *acme)
     assert keys() == before
 

@@ -129,7 +129,7 @@ def ended(log: Path) -> Played:
     return Played(int(said.rsplit(" ", 1)[1]), said)
 
 
-def kill(process: subprocess.Popen[str]) -> None:
+def kill(process: subprocess.Popen[Any]) -> None:
     """Kill -9 of a run with all that it started; Ansible's workers have sessions of their own."""
     for number in [process.pid, *descendants(process.pid)]:
         with contextlib.suppress(ProcessLookupError):
