@@ -60,14 +60,37 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
         yield found
 
 
-def play_and_kill(words: tuple[str, ...], after: float, log: Path) -> str:
-    """The last task that had begun."""
+def begun(words: tuple[str, ...], log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as out:
-        process = subprocess.Popen(command(*words), cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(after)
-        assert process.poll() is None, f"it ended in less than {after:.0f} s: {log.read_text()[-2000:]}"
-        kill(process)
-    return ([line for line in log.read_text(errors="replace").splitlines() if line.startswith("TASK ")] or ["no task"])[-1].strip("* ")
+        return subprocess.Popen(command(*words), cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def tasks(log: Path) -> list[str]:
+    """Those that have begun."""
+    return [line.strip("* ") for line in log.read_text(errors="replace").splitlines() if line.startswith("TASK ")]
+
+
+def play_and_watch(words: tuple[str, ...], log: Path) -> list[float]:
+    """After how many seconds each task of an undisturbed run began, and it ended."""
+    process, start, came = begun(words, log), time.monotonic(), []
+    while process.poll() is None:
+        time.sleep(0.1)
+        came += [time.monotonic() - start] * (len(tasks(log)) - len(came))
+    assert process.returncode == 0, log.read_text(errors="replace")[-4000:]
+    return [*came, time.monotonic() - start]
+
+
+def play_and_kill(words: tuple[str, ...], number: int, after: float, log: Path) -> str:
+    """So many seconds after the task of that number began, or when the next begins: a machine that has got faster has no run end before. The last task that
+    had begun.
+    """
+    process, began = begun(words, log), 0.0
+    while len(tasks(log)) <= number + 1 and (not began or time.monotonic() - began < after):
+        assert process.poll() is None, f"it ended before its task {number}: {log.read_text(errors='replace')[-2000:]}"
+        began = began or (time.monotonic() if len(tasks(log)) > number else 0.0)
+        time.sleep(0.1)
+    kill(process)
+    return tasks(log)[-1]
 
 
 def test_ten_runs_that_are_killed_anywhere_are_taken_up(clients: Clients, figure: Figure, tmp_path: Path) -> None:
@@ -75,21 +98,22 @@ def test_ten_runs_that_are_killed_anywhere_are_taken_up(clients: Clients, figure
     chance = random.Random(SEED)
     figure("seed", f"ARXOS_SEED={SEED}")
     play(*LIVE).ok()
-    seconds: dict[str, float] = {}
+    began: dict[str, list[float]] = {}
     wanted: dict[str, dict[str, set[str]]] = {}
     before = uploaded()
     with clients.at_work() as came:
         # The first deploy installs the release as well, and takes longer than those that are killed.
         for words in (DEPLOY, BACK, DEPLOY, BACK, LIVE):
-            began = time.monotonic()
-            play(*words).ok()
-            seconds[words[0]], wanted[words[0]] = time.monotonic() - began, state()
+            began[words[0]], wanted[words[0]] = play_and_watch(words, tmp_path / "log"), state()
         for number, words in enumerate(KILLS, 1):
             # The others are about a pair of releases, and start from the one that the run before left.
-            moment = chance.uniform(1, 0.9 * seconds[words[0]])
-            task = play_and_kill(words, moment, tmp_path / "log")
+            *starts, end = began[words[0]]
+            moment = chance.uniform(starts[0], 0.95 * end)
+            # Not its last task, which may be over at any time.
+            chosen = min(max(place for place, start in enumerate(starts) if start <= moment), len(starts) - 2)
+            task = play_and_kill(words, chosen, moment - starts[chosen], tmp_path / "log")
             play(*words).ok()
-            figure(f"{number}: {words[0]} killed after {moment:.0f} s", f"in {task}; taken up")
+            figure(f"{number}: {words[0]} killed after {moment:.0f} s of {end:.0f}", f"in {task}; taken up")
             assert not differs(state(), wanted[words[0]]), (number, task, differs(state(), wanted[words[0]]))
     judge(came, "ten kills", figure, 0.95 * RATE)
     acknowledged = sum(number for what, number in came.answers.items() if what.startswith("upload 2"))
