@@ -73,8 +73,10 @@ class ActionModule(ActionBase):
         unknown = sorted(set(args["only"]) - set(groups))
         if unknown:
             raise AnsibleActionFail(f"only: there is no {', '.join(unknown)}; write some of {', '.join(groups)}")
+        keeps = {str(name): int(seconds) for name, seconds in args["keeps"].items()}
         if before.phase:
-            return before, {}
+            self._refuse_another(before, args, result)
+            return _rotation.hastened(before, keeps), {}
         chosen = {group: names for group, names in groups.items() if group in (args["only"] or groups)}
         wanted, given = {}, {}
         for group in chosen if args["at_once"] else _rotation.due(before, chosen, args["days"], now):
@@ -99,10 +101,18 @@ class ActionModule(ActionBase):
             weakness = _secrets.weakness(value, str(args["kinds"].get(name, "")))
             if weakness or value == str(file.content[name]):
                 raise AnsibleActionFail(f"{name}{NEXT} {weakness or 'is what is in use'}: write the new one, as its issuer gave it")
-        keeps = {str(name): int(seconds) for name, seconds in args["keeps"].items()}
         after = _rotation.begun(before, wanted, keeps, lambda name: given.get(name) or _secrets.make(str(args["kinds"][name])))
         pinned = {name: str(value) for name, value in args["pinned"].items() if _secrets.is_missing(file.content.get(name))}
         return after, {**pinned, **dict.fromkeys((name + NEXT for name in given), None)}
+
+    def _refuse_another(self, under_way: _rotation.State, args: Mapping[str, Any], result: dict[str, Any]) -> None:
+        """Who asks for a group has it when the run ends, or is told that it was another's rotation which this run finished."""
+        what = f"a rotation of {', '.join(under_way.groups)} is under way, in step {under_way.phase}"
+        left = [group for group in args["only"] if group not in under_way.groups]
+        if left and len(left) == len(args["only"]):
+            raise AnsibleActionFail(f"only: {', '.join(left)} has to wait, {what}: finish it without -e rotate=, then run this again")
+        if left or args["at_once"]:
+            result.setdefault("warnings", []).append(f"This run begins no rotation, {what}: it finishes that one. Run it again for another.")
 
     def _refuse_other_values(self, file: VaultFile, in_use: Mapping[str, Any]) -> None:
         other = sorted(name for name, value in in_use.items() if str(file.content.get(name)) != str(value))

@@ -125,6 +125,15 @@ def begun(state: State, groups: Mapping[str, Sequence[str]], keeps: Mapping[str,
     return dataclasses.replace(state, phase=PHASES[0], groups=tuple(groups), moving=moving, keeps=kept, others=others)
 
 
+def hastened(state: State, keeps: Mapping[str, int]) -> State:
+    """A rotation that is under way, and keeps nothing of those secrets for which C(keeps) says 0 now, whatever it was begun with."""
+    names = [name for name in state.moving if state.keeps.get(name) and keeps.get(name) == 0]
+    others = dict(state.others)
+    if state.phase == "retire":
+        others |= {name: tuple(each for each in state.others[name] if each.until == FOR_EVER) for name in names}
+    return dataclasses.replace(state, keeps={name: seconds for name, seconds in state.keeps.items() if name not in names}, others=others)
+
+
 def expired(state: State, now: float) -> list[str]:
     """Secrets of which an old value is still accepted whose time is up."""
     return [name for name, values in state.others.items() if any(_is_over(each, now) for each in values)]
@@ -157,7 +166,8 @@ def advanced(state: State, values: Mapping[str, str], now: float) -> tuple[State
             if seconds:
                 rest.insert(0, Other(old.value, FOR_EVER if seconds < 0 else stamp(now + seconds)))
             else:
-                previous[name] = old.value
+                # Whoever may have the old one may have those that were good beside it.
+                previous[name], rest = old.value, [each for each in rest if each.until == FOR_EVER]
             others[name] = tuple(rest)
         return dataclasses.replace(state, phase="retire", others=others, previous=previous), changed
     if state.phase in ("retire", "expire"):

@@ -127,7 +127,9 @@ def attack(kind: str, entry: dict[str, Any]) -> Request:
             what, size = entry["repeat"]["what"].encode(), entry["repeat"]["bytes"]
             content = PLAN + (what * (size // len(what) + 1))[: size - len(PLAN)]
         if "as" in entry:
-            return post(label, UPLOAD, content, content_type=entry["as"])
+            request = post(label, UPLOAD, content, content_type=entry["as"])
+            request.headers += [] if content else ["Content-Length: 0"]
+            return request
         return multipart(label, entry["name"], content, entry.get("type", "image/svg+xml"))
     at, sent = entry["at"], entry["send"]
     if at == "path":

@@ -72,7 +72,8 @@ def tasks(log: Path) -> list[str]:
 
 def play_and_watch(words: tuple[str, ...], log: Path) -> list[float]:
     """After how many seconds each task of an undisturbed run began, and it ended."""
-    process, start, came = begun(words, log), time.monotonic(), []
+    process, start = begun(words, log), time.monotonic()
+    came: list[float] = []
     while process.poll() is None:
         time.sleep(0.1)
         came += [time.monotonic() - start] * (len(tasks(log)) - len(came))

@@ -193,6 +193,8 @@ def test_without_a_waf_uploads_are_judged_all_the_same(render: Render) -> None:
     ways = dict(re.findall(r"location ([^{]+) \{([^}]*)\}", front))
     assert "set $edge_next @upload$edge_last;" in ways["= /api/v1/svg/upload"] and "include arxos/upload.conf;" in ways["@upload"]
     assert "waf.sock" not in front
+    for name in ("@upload", "@upload_last"):  # where the body is read then
+        assert "client_max_body_size 53477376;" in ways[name] and "client_body_in_file_only clean;" in ways[name]
 
 
 def test_while_a_reload_is_due_every_answer_of_an_application_is_the_last_on_its_connection(render: Render) -> None:
@@ -214,6 +216,7 @@ def test_a_challenge_is_answered_on_port_80_by_this_host_or_by_a_peer_that_asks_
     )
     lines = statements(text)
     plain = lines[lines.index("listen 80;") : lines.index("listen 443 ssl;", lines.index("listen 80;"))]
+    assert {"limit_req zone=address burst=20 nodelay;", "limit_conn connections 100;"} <= set(plain)
     for line in ("root /var/lib/acme;", "try_files $uri @acme_peers;", "proxy_set_header X-Edge-Peer 1;", "if ($http_x_edge_peer) {"):
         assert line in plain
     assert "server 192.0.2.12:80 max_fails=0;" in lines and "return 301 https://api.example$request_uri;" in plain
@@ -229,20 +232,22 @@ def test_the_status_page_is_files_and_asks_nobody(render: Render) -> None:
     assert "include arxos/status.conf;" in statements(render("nginx", "arxos/front.conf.j2", "debian-12", **INPUTS))
 
 
-def test_every_way_in_is_shut_where_the_front_door_is_closed_but_health(render: Render) -> None:
+@pytest.mark.parametrize("status", ["", "/srv/status"])
+def test_every_way_in_is_shut_where_the_front_door_is_closed_but_health_and_the_status_page(render: Render, status: str) -> None:
     assert statements(render("nginx", "arxos/limited.conf.j2", **INPUTS))[:3] == ["if ($shut_out) {", "return 503;", "}"]
     assert "include arxos/limited.conf;" in statements(render("nginx", "arxos/proxy.conf.j2", **JUDGED))
-    text = render("nginx", "arxos/traffic.conf.j2", **INPUTS, nginx_preview_networks=["192.0.2.0/24"])
+    text = render("nginx", "arxos/traffic.conf.j2", **INPUTS, nginx_preview_networks=["192.0.2.0/24"], nginx_status_directory=status)
     assert "192.0.2.0/24 1;" in statements(text) and "include /var/lib/nginx-traffic/*.map;" in statements(text)
     rules = [re.compile(rule) for rule in re.findall(r'"~([^"]*)" 1;', text[text.index("$shut_out {") : text.index("# Of an answer")])]
 
     def shut(state: str, named: int, path: str) -> bool:
         return any(rule.search(f"{state} {named} {path}") for rule in rules)
 
-    for path in ("/", "/api/v1/symbols", "/healthy", "/x/health/"):
+    pages = ["/status", "/status/", "/status/status.json"]
+    for path in ("/", "/api/v1/symbols", "/healthy", "/x/health/", "/statuses", "/api/status/", *([] if status else pages)):
         assert [shut(state, 0, path) for state in ("new", "closed", "preview", "open")] == [True, True, True, False]
         assert [shut(state, 1, path) for state in ("new", "closed", "preview", "open")] == [True, True, False, False]
-    for path in ("/health/", "/health", "/health/ready"):
+    for path in ("/health/", "/health", "/health/ready", *(pages if status else [])):
         assert not any(shut(state, 0, path) for state in ("new", "closed", "preview", "open"))
 
 
@@ -290,6 +295,32 @@ class Door:
     def kept(self) -> str:
         path = self.folder / "var/lib/nginx-traffic/traffic.map"
         return path.read_text().strip() if path.exists() else ""
+
+
+def test_a_window_that_the_firewall_cannot_read_never_begins_to_open(render: Render, tmp_path: Path) -> None:
+    script = render("nginx", "nginx-load-window.j2", **INPUTS)
+    for name in ("/run/nginx-load-window", "/run/firewall.d"):
+        script = script.replace(name, f"{tmp_path}{name}")
+    programs = {"nft": 'case "$* $(cat)" in *10.0.0.256*) exit 1 ;; esac', "systemctl": f"test ! -e {tmp_path}/refuses", "systemd-run": ":"}
+    for name, text in {**programs, "window": script}.items():
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(
+            text if name == "window" else f'#!/bin/sh\nset -- "$@"\nfor word; do test ! -f "$word" || exec <"$word"; done\n{text}\n'
+        )
+        path.chmod(0o755)
+
+    def open_for(*addresses: str) -> tuple[bool, list[str]]:
+        environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+        words = [str(tmp_path / "bin/window"), "open", "60", *addresses]
+        done = subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+        return done.returncode == 0, sorted(path.name for path in (tmp_path / "run").rglob("*") if path.suffix in (".map", ".nft"))
+
+    assert open_for("10.0.0.7", "10.0.0.256") == (False, [])
+    assert open_for("10.0.0.7") == (True, ["load-window.nft", "window.map"])
+    # One that NGINX does not take closes, the one before it too.
+    (tmp_path / "refuses").touch()
+    assert open_for("10.0.0.8") == (False, [])
 
 
 def test_the_front_door_is_closed_and_opened_and_keeps_it(render: Render, tmp_path: Path) -> None:

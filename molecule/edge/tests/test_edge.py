@@ -638,10 +638,11 @@ def test_a_load_window_is_for_its_addresses_and_closes_by_itself(host: Any) -> N
 def test_a_window_closes_also_where_the_first_attempt_fails() -> None:
     host = edge(next(name for name in EDGES if name not in holders()))
     file = "/etc/nginx/arxos/upstream.conf"
+    cursor = host.check_output("journalctl -n 0 --show-cursor --no-pager").partition("cursor: ")[2]
     host.check_output("nginx-load-window open 5 127.0.0.8")
     host.check_output(f"cp -p {file} /tmp/kept && echo nonsense >>{file}")
     try:
-        until(12, lambda: "Failed" in host.check_output("journalctl -n 200 --no-pager -u 'nginx-load-window-*'"))
+        until(12, lambda: "Failed" in host.check_output(f"journalctl --after-cursor '{cursor}' --no-pager -u 'nginx-load-window-*'"))
     finally:
         host.check_output(f"mv /tmp/kept {file}")
     until(12, lambda: 429 in flood(host, "127.0.0.8"))
@@ -733,6 +734,8 @@ def test_a_closed_front_door_says_so_and_health_answers(host: Any) -> None:
         assert "style-src 'sha256-" in host.file("/tmp/headers").content_string, "a browser would show the page without its style"
         assert host.file("/tmp/answer").content_string.startswith("<!DOCTYPE html>")
         assert ask("/health/").startswith("200") and ask("/health/%2e%2e/api/v1/symbols").startswith("503")
+        assert ask("/status/")[:3] in ("200", "404") and ask("/status").startswith("301"), "those who are turned away are sent there"
+        assert ask("/api/v1/symbols").startswith("503")
         until(5, lambda: json.loads(host.check_output("tail -n 1 /var/log/nginx/access.log"))["refused_by"] == "closed")
         assert host.run("nginx-serves").rc == 0, "it has to keep the address, to say that it is closed"
     finally:

@@ -65,6 +65,9 @@ SCHEME = re.compile(r"(?:^|[;,])(?:javascript|vbscript|livescript|data:(?!image/
 RUNS = re.compile(
     r"javascript:|vbscript:|expression\(|-moz-binding|behaviou?r:|@import|@charset|image-set\(|(?<![a-z-])src\(|url\(['\"]?(?!#|data:image/(?:png|jpeg|gif|webp)[;,])"
 )
+FETCHES = re.compile(r"url\(|image-set\(|src\(")
+BASE = "http://www.w3.org/XML/1998/namespace base"
+# Of namespaces that are not SVG's; of that, all but links do.
 FETCHED = {
     "image",
     "use",
@@ -132,17 +135,22 @@ def look_at_xml(stream: Part, svg: bool) -> None:
             refuse("The XML has an element that may run code.")
         plain = {key.rpartition(" ")[2].rpartition(":")[2].lower(): value for key, value in attributes.items()}
         goes = local in ANIMATES and "".join(plain.get("attributename", "").split()).rpartition(":")[2].lower() in ("href", "src")
+        if BASE in attributes:
+            refuse("The XML says where what it names is to be found.")
+        drawing = space == SVG or svg and not space
         for key, value in attributes.items():
             key = key.rpartition(" ")[2].rpartition(":")[2].lower()
             packed = "".join(value.split()).lower()
             if key.startswith("on") or SCHEME.search(packed):
                 refuse("The XML has an attribute that may run code.")
-            if key == "style" and runs(value) or "url(" in packed and RUNS.search(packed):
+            css = "".join(unescaped(value).split()).lower() if "\\" in value else packed
+            if key == "style" and runs(value) or FETCHES.search(css) and RUNS.search(css):
                 refuse("The XML has a style that fetches or runs something.")
             if goes and key in ("to", "from", "by", "values"):
                 fetches = not all(part.startswith("#") for part in packed.split(";") if part)
             else:
-                fetches = key in ("href", "src") and local in FETCHED and not INSIDE.match(packed)
+                reads = local in FETCHED or drawing and local != "a"
+                fetches = key in ("href", "src") and reads and not INSIDE.match(packed)
             if fetches:
                 refuse("The XML fetches something from elsewhere.")
         if local == "style" and style is None:
@@ -177,15 +185,18 @@ def look_at_xml(stream: Part, svg: bool) -> None:
         raise Refused(415, "The file is no well-formed XML.") from error
 
 
+def unescaped(style: str) -> str:
+    """A style sheet's text without its escapes."""
+    return re.sub(r"\\([0-9a-fA-F]{1,6})\s?", lambda found: chr(min(int(found[1], 16), 0x10FFFF)), style).replace("\\", "")
+
+
 def runs(style: str) -> bool:
     """Whether a style sheet fetches or runs something. Escapes and comments, which would hide that, are undone first; what looks like a comment may as well
-    stand in strings, so that it is judged with them as well.
+    stand in strings, so that it is judged with them as well. A comment that is never closed goes to the end: a search for the end of each one that is
+    opened would take a time that grows with the square of their number.
     """
-    for text in (style, re.sub(r"/\*.*?\*/", "", style, flags=re.S)):
-        plain = re.sub(r"\\([0-9a-fA-F]{1,6})\s?", lambda found: chr(min(int(found[1], 16), 0x10FFFF)), text).replace("\\", "")
-        if RUNS.search("".join(plain.split()).lower()):
-            return True
-    return False
+    texts = (style, re.sub(r"/\*.*?(?:\*/|\Z)", "", style, flags=re.S))
+    return any(RUNS.search("".join(unescaped(text).split()).lower()) for text in texts)
 
 
 class Part:
@@ -294,6 +305,8 @@ def look_at_body(path: str, content_types: list[str]) -> None:
         return
     if len(content_types) != 1:
         raise Refused(400, "The request has no Content-Type, or more than one.")
+    if not os.path.getsize(path):
+        raise Refused(400, "The body is empty.")
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if content_types[0].lower().startswith("multipart/"):
             found = BOUNDARY.fullmatch(content_types[0])

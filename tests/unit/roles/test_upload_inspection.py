@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -86,6 +87,18 @@ def test_short_fields_may_stand_beside_the_file(tmp_path: Path) -> None:
     request.body = field + request.body
     with pytest.raises(INSPECTION.Refused, match="each field once"):
         judge(request, tmp_path)
+
+
+@pytest.mark.parametrize("text", [b"/*a" * 200_000, b"\\75 rl" * 100_000, b"url(#a)" * 100_000], ids=["comments", "escapes", "fetches"])
+@pytest.mark.parametrize(("first", "last"), [(b"<style>", b"</style>"), (b"<rect style='", b"'/>"), (b"<rect fill='", b"'/>")])
+def test_what_a_style_costs_grows_with_its_size(text: bytes, first: bytes, last: bytes, tmp_path: Path) -> None:
+    def seconds(part: bytes) -> float:
+        began = time.process_time()
+        judge(upload(b"<svg xmlns='http://www.w3.org/2000/svg'>" + first + part + last + b"</svg>"), tmp_path)
+        return time.process_time() - began
+
+    # With the square it would be a hundred times as long, and minutes.
+    assert seconds(text) < 30 * max(seconds(text[: len(text) // 10]), 0.05)
 
 
 @pytest.mark.parametrize("depth", [200, 201])

@@ -153,6 +153,19 @@ def test_what_was_derived_is_pinned_once(path: Path) -> None:
     assert yaml.safe_load(path.read_text())["arxos_pinned"] == "abc"
 
 
+def test_who_asks_for_another_while_one_is_under_way_is_told(path: Path) -> None:
+    act(path, at_once=True, only=["redis", "jwt"])
+    begun = path.read_text()
+    with pytest.raises(AnsibleActionFail, match=r"s3 has to wait, a rotation of redis, jwt is under way, in step introduce: finish it"):
+        act(path, at_once=True, only=["s3"])
+    assert path.read_text() == begun
+    assert "warnings" not in act(path)
+    for only in ([], ["redis", "jwt"], ["s3", "jwt"]):
+        assert "Run it again for another" in act(path, at_once=True, only=only)["warnings"][0]
+    # One that leaked is not kept, whatever the run that began had in mind.
+    assert act(path, keeps={"vault_j_secret": 0})["changed"] and "keeps" not in yaml.safe_load(path.read_text())["arxos_rotation"]
+
+
 @pytest.mark.parametrize(
     ("text", "args", "part"),
     [

@@ -85,6 +85,28 @@ def test_without_an_overlap_nothing_is_kept() -> None:
     assert state.phase == "retire" and accepted(state, values)["vault_j"] == ["j-new"]
 
 
+def test_without_an_overlap_also_what_an_earlier_rotation_has_kept_goes() -> None:
+    values, state = dict(VALUES), State()
+    for name, keeps in (("1", KEEPS), ("2", {**KEEPS, "vault_j": 0})):
+        state = _rotation.begun(state, GROUPS, keeps, lambda secret, name=name: secret[-1] + name)
+        for _step in range(3):
+            state = step(state, values)
+    assert accepted(state, values) == {"vault_r": ["r2"], "vault_j": ["j2"], "vault_d": ["d2", "d1", "d-old"]}
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_one_that_is_under_way_keeps_nothing_where_that_is_asked_later(steps: int) -> None:
+    values, state = dict(VALUES), State()
+    state = _rotation.begun(state, GROUPS, KEEPS, lambda name: name[-1] + "1")
+    for _step in range(steps):
+        state = step(state, values)
+    assert _rotation.hastened(state, KEEPS) == state
+    state = again(_rotation.hastened(state, {**KEEPS, "vault_j": 0}), values)
+    for _step in range(3 - steps):
+        state = step(state, values)
+    assert state.phase == "" and accepted(state, values) == {"vault_r": ["r1"], "vault_j": ["j1"], "vault_d": ["d1", "d-old"]}
+
+
 @pytest.mark.parametrize(
     ("made_at", "groups"),
     [
