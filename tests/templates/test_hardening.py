@@ -153,6 +153,7 @@ def test_no_profile_of_pam_lets_an_empty_password_in(render: Render) -> None:
 
 CONFIG, PAM = "/etc/ssh/sshd_config", "/etc/pam.d/sshd"
 HANDLERS = yaml.safe_load((ROLE / "handlers/main.yml").read_text())
+TASKS = [task["name"] for task in yaml.safe_load((ROLE / "tasks/main.yml").read_text())]
 
 
 def handlers_of(*changed: str, check: bool = False) -> list[str]:
@@ -169,7 +170,9 @@ def handlers_of(*changed: str, check: bool = False) -> list[str]:
 
 @pytest.mark.parametrize("changed", [[CONFIG], [PAM], [PAM, CONFIG]])
 def test_the_way_back_is_armed_before_anything_is_put_in_force(changed: list[str]) -> None:
-    assert handlers_of(*changed) == ["Arm the way back to the old sshd", "Put the hardening in force", "Reload sshd"]
+    armed = TASKS.index("Arm the way back to the old sshd")
+    assert TASKS[armed - 1 : armed + 2] == ["Configure every control", TASKS[armed], "Put it in force at every boot"]
+    assert handlers_of(*changed) == ["Put the hardening in force", "Reload sshd"]
     assert handlers_of(*changed, check=True) == []
     assert handlers_of("/etc/motd") == ["Put the hardening in force"]
 
@@ -218,11 +221,46 @@ def test_what_nobody_has_proved_yet_counts_as_changed_in_the_next_run(guard: Cal
     assert guard("keep") == 0 and changed() == []
 
 
+def below(tmp_path: Path, file: str, text: str) -> None:
+    """What config_tree has kept of a file below tmp_path."""
+    kept = tmp_path / f"var/lib/arxos/config_tree/previous{tmp_path}{file}"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(text)
+
+
 def test_what_comes_back_leaves_no_mark(guard: Callable[..., int], tmp_path: Path) -> None:
-    config, kept = tmp_path / CONFIG[1:], tmp_path / "var/lib/arxos/config_tree/previous" / CONFIG[1:]
+    config = tmp_path / CONFIG[1:]
+    below(tmp_path, CONFIG, "old")
     assert guard("arm", "300", str(config)) == 0
-    kept_below = tmp_path / f"var/lib/arxos/config_tree/previous{config}"
-    kept_below.parent.mkdir(parents=True)
-    kept.rename(kept_below)
-    assert guard("undo", str(config)) == 0 and config.read_text() == "old"
-    assert not list(config.parent.glob(".*.arxos-old"))
+    assert guard("undo") == 0 and config.read_text() == "old"
+    assert not list(config.parent.glob(".*")) and not (tmp_path / "var/lib/arxos/sshd-guard").exists()
+
+
+def test_what_comes_back_is_what_a_login_has_proved_whoever_wrote_since(guard: Callable[..., int], tmp_path: Path) -> None:
+    config, pam = tmp_path / CONFIG[1:], tmp_path / PAM[1:]
+    below(tmp_path, CONFIG, "old")
+    assert guard("arm", "300", str(config)) == 0
+    for path, text in ((CONFIG, "new"), (PAM, "old pam")):  # another run, before the first one's time is up
+        below(tmp_path, path, text)
+    config.write_text("newer")
+    assert guard("arm", "300", str(config), str(pam)) == 0
+    assert guard("undo") == 0 and (config.read_text(), pam.read_text()) == ("old", "old pam")
+    # The next one proves its own.
+    config.write_text("newest")
+    below(tmp_path, CONFIG, "old")
+    assert guard("arm", "300", str(config)) == 0 and guard("keep") == 0
+    assert guard("boot") == 0 and config.read_text() == "newest"
+
+
+@pytest.mark.parametrize(("runs", "after"), [("sshd-undo.timer", "new"), ("ssh.service", "old"), ("nothing", "old")])
+def test_a_boot_ends_the_timer_and_not_the_way_back(guard: Callable[..., int], tmp_path: Path, runs: str, after: str) -> None:
+    config = tmp_path / CONFIG[1:]
+    below(tmp_path, CONFIG, "old")
+    assert guard("arm", "300", str(config)) == 0
+    told = tmp_path / "told"
+    (tmp_path / "bin/systemctl").write_text(
+        f'#!/bin/sh\necho "$*" >>{told}\ncase "$*" in *is-active*{runs}*|reload*) ;; *) exit 3 ;; esac\n'
+    )
+    assert guard("boot") == 0 and config.read_text() == after
+    # Nothing is waited for that itself waits for the end of the boot.
+    assert ("reload ssh.service" in told.read_text()) == (runs == "ssh.service")
