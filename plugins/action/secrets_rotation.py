@@ -112,7 +112,9 @@ class ActionModule(ActionBase):
         if left and len(left) == len(args["only"]):
             raise AnsibleActionFail(f"only: {', '.join(left)} has to wait, {what}: finish it without -e rotate=, then run this again")
         if left or args["at_once"]:
-            result.setdefault("warnings", []).append(f"This run begins no rotation, {what}: it finishes that one. Run it again for another.")
+            result.setdefault("warnings", []).append(
+                f"This run begins no rotation, {what}: it finishes that one. Run it again for another."
+            )
 
     def _refuse_other_values(self, file: VaultFile, in_use: Mapping[str, Any]) -> None:
         other = sorted(name for name, value in in_use.items() if str(file.content.get(name)) != str(value))

@@ -123,6 +123,23 @@ def test_a_renewal_becomes_the_baseline_too(render: Render, step: str) -> None:
     assert hook["vars"] == {"step": step} and hook["mode"] == "0755"
 
 
+@pytest.mark.parametrize(
+    ("words", "may"),
+    [
+        ("", True),
+        ("--auth", True),
+        ("--login --failed --summary", True),
+        ("--auth--failed", False),
+        ("--auth ", False),
+        ("--input /etc/shadow", False),
+    ],
+)
+def test_an_auditor_may_join_what_aureport_tells(words: str, may: bool) -> None:
+    """sudo matches all arguments at once, with a space between them. The program is where auditd is, which no container has."""
+    (rule,) = [line.partition(" ")[2] for line in VARS["__hardening_sudo_auditor"] if "aureport" in line]
+    assert rule.startswith("^") and rule.endswith("$") and bool(re.search(rule, words)) == may
+
+
 def test_every_control_is_a_choice_and_every_choice_a_control() -> None:
     spec = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     assert spec["hardening_skip"]["choices"] == list(VARS["__hardening_controls"])

@@ -375,11 +375,13 @@ PACED = """
 import concurrent.futures, http.client, json, socket, ssl, threading, time
 context = ssl._create_unverified_context()
 local = threading.local()
+class Connection(http.client.HTTPSConnection):
+    def connect(self):  # also again, by its name, where an answer was the last on its connection
+        self.sock = context.wrap_socket(socket.create_connection((self.host, self.port), source_address=self.source_address), server_hostname="DOMAIN")
 def ask(source, path, headers, due):
     time.sleep(max(0.0, due - time.monotonic()))
     if not hasattr(local, "connection"):
-        local.connection = http.client.HTTPSConnection("127.0.0.1", 10443, context=context, source_address=(source, 0))
-        local.connection.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", 10443), source_address=(source, 0)), server_hostname="DOMAIN")
+        local.connection = Connection("127.0.0.1", 10443, context=context, source_address=(source, 0))
     sent = time.monotonic()
     local.connection.request("GET", path, headers={"Host": "DOMAIN", **headers})
     answer = local.connection.getresponse()

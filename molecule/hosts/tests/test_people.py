@@ -257,7 +257,7 @@ MAY = {
         "/usr/bin/systemctl start redis-server@6379.service",
     ],
     "deployer": ["/usr/bin/systemctl restart arxos-api.service"],
-    "auditor": ["/usr/sbin/nft list ruleset", "/usr/sbin/sshd -T", "/usr/bin/cat /var/log/sudo.log", "/usr/sbin/aureport --auth --failed"],
+    "auditor": ["/usr/sbin/nft list ruleset", "/usr/sbin/sshd -T", "/usr/bin/cat /var/log/sudo.log"],
 }
 MAY_NOT = {
     "operator": [
