@@ -56,7 +56,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
 }
 RANGES: dict[str, tuple[float, float]] = {
     "port": (1, 65535),
-    "min_days": (0, 36500),
+    "min_days": (-36500, 36500),
     "max_age_hours": (0, float("inf")),
     "min_free_percent": (0, 100),
     "min_free_mb": (0, float("inf")),

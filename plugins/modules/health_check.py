@@ -114,7 +114,7 @@ options:
         description: Whether V(http) and V(tls) probes verify the certificate, V(true) unless given.
         type: bool
       min_days:
-        description: Days that the certificate of a V(tls) probe must have left, V(0) unless given.
+        description: Days that the certificate of a V(tls) probe must have left, V(0) unless given; negative where it may have ended so many days ago.
         type: int
       unit:
         description: Unit of a V(systemd) probe, with its suffix.

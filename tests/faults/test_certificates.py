@@ -368,6 +368,7 @@ def test_what_a_cut_off_renewal_left_is_installed_by_the_next(acme: list[str]) -
 
 def test_who_goes_back_to_the_own_ca_has_no_timer_that_brings_the_other_back(acme: list[str]) -> None:
     edges = [host for host in HOSTS if host.startswith("edge")]
+    assert "arxos.conf" in on(edges[0], "systemctl show -P DropInPaths certbot.service")
     playbook("playbooks/hosts.yml", LIMIT, "--tags=certificates,firewall")
     after = keys()
     for host in edges:
