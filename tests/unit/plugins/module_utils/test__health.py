@@ -98,7 +98,7 @@ BAD = [
     (probe("tcp", host="h", port=0), "port is 0, which is not 1 to 65535"),
     (probe("tcp", host=""), "host is required"),
     (probe("tcp", host=""), "port is required"),
-    (probe("tls", host="h", port=1, min_days=-1), "min_days is -1, which is not 0 to 36500"),
+    (probe("tls", host="h", port=1, min_days=-36501), "min_days is -36501, which is not -36500 to 36500"),
     (probe("systemd", unit="a b"), "unit 'a b' is no unit's name"),
     (probe("systemd", unit="nginx*"), "unit 'nginx*' is no unit's name"),
     (probe("disk", path="/"), "give min_free_percent or min_free_mb"),
