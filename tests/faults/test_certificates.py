@@ -374,6 +374,7 @@ def test_who_goes_back_to_the_own_ca_has_no_timer_that_brings_the_other_back(acm
     for host in edges:
         on(host, "systemctl start certbot.service")
         assert on(host, "systemctl is-enabled certbot.timer; systemctl is-active certbot.timer", check=False) == "disabled\ninactive"
+        assert "Arxos platform CA" in on(host, "openssl x509 -in /etc/ssl/arxos/front.crt -noout -issuer")
     assert keys() == after
     run = playbook("playbooks/hosts.yml", LIMIT, "--tags=certificates,firewall")
     assert not any(changed(run.stdout).values()), run.stdout[-3000:]
