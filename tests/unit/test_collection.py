@@ -58,6 +58,14 @@ def test_role_reads_no_variable_of_another(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_nothing_is_registered_under_the_name_of_a_variable(role: str) -> None:
+    """What is registered stands before it wherever it is used, as true as any result is."""
+    named = {name for path in sources(role, "vars/**/*.yml", "defaults/**/*.yml") for name in re.findall(r"(?m)^(\w+):", path.read_text())}
+    registered = {name for path in sources(role, "tasks/**/*.yml") for name in re.findall(r"(?m)^\s*register: (\w+)$", path.read_text())}
+    assert not named & registered
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_task_files_are_short(role: str) -> None:
     limits = {path: 60 if path.name == "main.yml" else 100 for path in sources(role, "tasks/**/*.yml")}
     long = [f"{path.relative_to(ROOT)} has {len(path.read_text().splitlines())} lines of {limit}" for path, limit in limits.items()]
