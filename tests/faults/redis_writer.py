@@ -1,7 +1,8 @@
 # -*- coding: utf-8 -*-
 # Copyright: (c) 2026, The arxos.platform maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs on a host of the cache tier, as the application's user: writes to every slot until its input ends, then reads everything back.
+"""Runs on a host of the cache tier, as the application's user: writes to every slot until its input ends and each was
+written, then reads everything back.
 
 Arguments: the addresses (host:port,...), the CA certificate, the writers, and the keys that each slot holds besides (to be carried when slots
 move). Prints a line `started` once every writer has written, and at the end one line of JSON. It needs Debian's python3-redis alone.
@@ -122,10 +123,10 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         number = 0
-        while not self.end.is_set():
+        while not self.end.is_set() or number < len(self.keys):
             random.shuffle(self.keys)
             for key in self.keys:
-                if self.end.is_set():
+                if self.end.is_set() and number >= len(self.keys):  # each key once at least, however slow the machine
                     return
                 number += 1
                 begin = time.monotonic()
