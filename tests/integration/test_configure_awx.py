@@ -201,8 +201,9 @@ def test_the_workflow_leads_from_preflight_over_an_approval_to_traffic_and_back_
     assert nodes["approval"]["unified_job_template"] == approval["id"] and approval["timeout"] == 86400
 
 
-def test_a_second_run_changes_nothing(place: Place) -> None:
-    run = place.run()
+@pytest.mark.parametrize("data", [{**FEW, "awx_workflows": []}, pytest.param(None, marks=pytest.mark.slow)], ids=["a part", "all"])
+def test_a_second_run_changes_nothing(place: Place, data: dict[str, Any] | None) -> None:
+    run = place.run(data=data)
     assert (run.rc, run.changed, place.awx.changes) == (0, 0, []), run.text[-4000:]
 
 

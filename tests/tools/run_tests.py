@@ -47,7 +47,8 @@ STEPS = ["create", "check", "converge", "idempotence", "check", "verify"]
 VM_STEPS = ["create", "converge", "idempotence", "verify"]
 # Files of tests/integration that bring all that they need.
 LOCAL = ["configure_awx", "announcements", "run_record", "status_page", "generate_secrets", "execution_environment"]
-FILES = "lint+sanity+unit+local"  # the parts that need no lab: they share one pool, whose longest, ansible-lint, is the first
+FILES = "lint+sanity+unit+local"  # the parts that need no lab: they share one pool, in which the longest begin
+LONGEST = ["unit", "ansible-lint", "local run_record", "local announcements", "local configure_awx", "local status_page"]
 WHOLE = {  # faults of a platform that serves
     "certificates",
     "killed_runs",
@@ -351,6 +352,7 @@ def part(name: str) -> list[Result]:
     print(f"== {name}", flush=True)
     if set(name.split("+")) <= set(FILES.split("+")):
         steps = [step for each in name.split("+") for step in {"lint": lint, "sanity": sanity, "unit": unit, "local": local}[each]()]
+        steps.sort(key=lambda step: LONGEST.index(step.name) if step.name in LONGEST else len(LONGEST))
         results = side_by_side(steps)
     elif name == "verify":
         steps = verify("")
