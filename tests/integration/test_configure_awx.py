@@ -29,7 +29,18 @@ SECRETS = {"AWX_SSH_KEY": "-----BEGIN OPENSSH PRIVATE KEY-----\nZm9yIHRlc3Rz_key
 DATA = ROOT / "playbooks/vars/awx"
 TEMPLATES = yaml.safe_load((DATA / "job_templates.yml").read_text())["awx_job_templates"]
 RUNS = yaml.safe_load((DATA / "runs.yml").read_text())
-# As much as is needed to see what happens to a change: each call of a module costs half a second.
+SHIPPED: dict[str, Any] = {"awx_job_templates": TEMPLATES, **RUNS}
+# Each call of a module costs half a second. All that is shipped is made by the slow cases, and of it by the others as much as belongs to its workflow and to
+# what is looked at; to see what happens to a change needs least.
+PART: dict[str, Any] = {
+    "awx_job_templates": [
+        entry
+        for entry in TEMPLATES
+        if entry["playbook"] in ("status", "deploy", "rollback_database", "preflight", "go_live", "traffic", "take_back")
+    ],
+    "awx_workflows": RUNS["awx_workflows"],
+    "awx_schedules": RUNS["awx_schedules"][:1],
+}
 FEW: dict[str, Any] = {
     "awx_job_templates": [entry for entry in TEMPLATES if entry["playbook"] in ("status", "load_window")],
     "awx_workflows": [
@@ -61,10 +72,12 @@ class Place:
         self.awx = Awx([f"playbooks/{path.name}" for path in (ROOT / "playbooks").glob("*.yml")], TOKEN, "pw")
         self.folder = folder
         self.host = ""
+        self.data: dict[str, Any] | None = None  # instead of what is shipped
 
     def run(self, *arguments: str, environment: dict[str, str] | None = None, data: dict[str, Any] | None = None) -> Run:
         """Runs the playbook, with the secrets and a token in the environment, and with other data than is shipped."""
-        arguments = (*arguments, *(["-e", json.dumps(data)] if data else []))
+        if data := data or self.data:
+            arguments = (*arguments, "-e", json.dumps(data))
         self.awx.changes.clear()
         own = {
             "CONTROLLER_HOST": self.host,
@@ -90,8 +103,16 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """An AWX for what is shipped."""
-    yield from made(tmp_path_factory.mktemp("all") / "production")
+    """An AWX that is empty."""
+    yield from made(tmp_path_factory.mktemp("empty") / "production")
+
+
+@pytest.fixture(scope="module", params=["part", pytest.param("all", marks=pytest.mark.slow)])
+def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """An AWX for what is shipped, all of it or PART."""
+    for place in made(tmp_path_factory.mktemp(request.param) / "production"):
+        place.data = PART if request.param == "part" else None
+        yield place
 
 
 @pytest.fixture(scope="module")
@@ -140,19 +161,21 @@ def test_bad_data_is_refused_before_anything_is_touched(place: Place) -> None:
     assert "there is no team nobody" in run.text and "two job templates" in run.text and "has no job template" in run.text
 
 
-def test_the_first_run_makes_all_of_it_and_shows_no_secret(place: Place) -> None:
-    run = place.run("-vvv")
+def test_the_first_run_makes_it_and_shows_no_secret(shipped: Place) -> None:
+    run = shipped.run("-vvv")
     assert run.rc == 0, run.text[-4000:]
-    awx = place.awx
-    assert set(awx.named("job_templates")) == {"production: " + entry["playbook"].replace("_", " ") for entry in TEMPLATES}
-    assert set(awx.named("schedules")) == {"production: " + entry["name"] for entry in RUNS["awx_schedules"]}
+    awx = shipped.awx
+    assert set(awx.named("job_templates")) == {
+        "production: " + entry["playbook"].replace("_", " ") for entry in (shipped.data or SHIPPED)["awx_job_templates"]
+    }
+    assert set(awx.named("schedules")) == {"production: " + entry["name"] for entry in (shipped.data or SHIPPED)["awx_schedules"]}
     assert set(awx.named("teams")) == {"production: operator", "production: approver", "production: auditor"}
     shown = [word for word in (*SECRETS.values(), TOKEN, "xoxb-kept-secret") if max(word.splitlines(), key=len) in run.text]
     assert shown == []
 
 
-def test_what_it_made_is_what_the_data_says(place: Place) -> None:
-    awx = place.awx
+def test_what_it_made_is_what_the_data_says(shipped: Place) -> None:
+    awx = shipped.awx
     deploy = awx.named("job_templates")["production: deploy"]
     assert deploy["playbook"] == "playbooks/deploy.yml" and deploy["survey_enabled"] and deploy["ask_job_type_on_launch"]
     assert not deploy["allow_simultaneous"] and not deploy["ask_variables_on_launch"], "answers come by the survey alone"
@@ -172,8 +195,8 @@ def test_what_it_made_is_what_the_data_says(place: Place) -> None:
     assert awx.settings["AWX_ISOLATION_SHOW_PATHS"] == ["/var/lib/arxos:/var/lib/arxos:rw"]
 
 
-def test_who_may_what(place: Place) -> None:
-    awx = place.awx
+def test_who_may_what(shipped: Place) -> None:
+    awx = shipped.awx
     assert awx.granted("production: operator", "job_templates", "production: deploy", "execute")
     assert not awx.granted("production: operator", "job_templates", "production: rollback database", "execute")
     assert awx.granted("production: approver", "job_templates", "production: rollback database", "execute")
@@ -185,26 +208,25 @@ def test_who_may_what(place: Place) -> None:
     assert awx.related["roles", roles["member_role"]["id"], "users"] == [awx.named("users")["jane"]["id"]]
 
 
-def test_the_workflow_leads_from_preflight_over_an_approval_to_traffic_and_back_where_it_fails(place: Place) -> None:
-    nodes = place.awx.named("workflow_job_template_nodes")
+def test_the_workflow_leads_from_preflight_over_an_approval_to_traffic_and_back_where_it_fails(shipped: Place) -> None:
+    nodes = shipped.awx.named("workflow_job_template_nodes")
     by_id = {item["id"]: name for name, item in nodes.items()}
 
     def after(name: str, route: str) -> list[str]:
-        return [by_id[number] for number in place.awx.has("workflow_job_template_nodes", name, f"{route}_nodes")]
+        return [by_id[number] for number in shipped.awx.has("workflow_job_template_nodes", name, f"{route}_nodes")]
 
     assert after("preflight", "success") == ["go live"] and after("preflight", "failure") == []
     assert after("go live", "success") == ["approval"] and after("go live", "failure") == ["take back"]
     assert after("approval", "success") == ["open"]
     assert after("open", "failure") == ["take back what did not open"]
     assert nodes["take back what did not open"]["extra_data"] == {"take_back_of": "go_live"}
-    (approval,) = place.awx.objects["workflow_approval_templates"].values()
+    (approval,) = shipped.awx.objects["workflow_approval_templates"].values()
     assert nodes["approval"]["unified_job_template"] == approval["id"] and approval["timeout"] == 86400
 
 
-@pytest.mark.parametrize("data", [{**FEW, "awx_workflows": []}, pytest.param(None, marks=pytest.mark.slow)], ids=["a part", "all"])
-def test_a_second_run_changes_nothing(place: Place, data: dict[str, Any] | None) -> None:
-    run = place.run(data=data)
-    assert (run.rc, run.changed, place.awx.changes) == (0, 0, []), run.text[-4000:]
+def test_a_second_run_changes_nothing(shipped: Place) -> None:
+    run = shipped.run()
+    assert (run.rc, run.changed, shipped.awx.changes) == (0, 0, []), run.text[-4000:]
 
 
 @pytest.mark.slow
