@@ -1,7 +1,7 @@
 # -*- coding: utf-8 -*-
 # Copyright: (c) 2026, The arxos.platform maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Every secret gives way to a new one while users work at 100 requests a second, also where the run is killed in its middle.
+"""Every secret gives way to a new one while users work at 100 requests a second, and at 30 where the run is killed in its middle.
 
 They want the whole platform of the lab that LAB_NAME names. LAB_INVENTORY may name another inventory than inventories/lab, such as one with fewer hosts.
 """
@@ -119,11 +119,17 @@ def clients(ca: str) -> Clients:
     return Clients(ca, secrets())
 
 
-def judge(came: Came, what: str, figure: Figure) -> None:
+@pytest.fixture(scope="module")
+def few_clients(ca: str) -> Clients:
+    """30 a second: 100 leave a controller on the same processors a tenth of them, and runs of minutes take more than an hour."""
+    return Clients(ca, secrets(), rate=30)
+
+
+def judge(came: Came, what: str, figure: Figure, rate: float = 95) -> None:
     """None failed, and there were enough to say so."""
     figure(what, came)
     assert came.failures == [], (str(came), came.failures[:10])
-    assert came.rate >= 95, str(came)
+    assert came.rate >= rate, str(came)
 
 
 def s3(access: str, secret: str, ca: str) -> str:
@@ -226,10 +232,10 @@ def test_a_second_run_changes_nothing(clients: Clients) -> None:
     [("introduce", "Restart and wait until healthy"), ("switch", "Have the keys of backups"), ("retire", "Remove it")],
 )
 def test_a_run_that_was_killed_is_finished_by_another(
-    clients: Clients, ca: str, figure: Figure, tmp_path: Path, step: str, task: str
+    few_clients: Clients, ca: str, figure: Figure, tmp_path: Path, step: str, task: str
 ) -> None:
     old, log = secrets(), tmp_path / "log"
-    with clients.at_work() as came:
+    with few_clients.at_work() as came:
         if step == "introduce":
             rotate_and_kill(task, log, *NOW)
         else:
@@ -241,7 +247,7 @@ def test_a_run_that_was_killed_is_finished_by_another(
         time.sleep(5)
         rotate()
         time.sleep(5)
-    judge(came, f"rotation killed in {step}, and another run", figure)
+    judge(came, f"rotation killed in {step}, and another run", figure, rate=28)
     assert_in_force(old, secrets(), ca, list(GROUPS))
 
 
