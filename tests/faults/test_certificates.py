@@ -178,7 +178,8 @@ def test_all_keys_are_replaced_under_load_and_no_request_fails(
     after = keys()
     assert not set(before.values()) & set(after.values()), "a key of before still serves"
     assert all(found[host] for host in HOSTS)
-    assert starts() == began, "something was restarted"
+    restarted = {unit for unit, since in starts().items() if since != began.get(unit)}
+    assert restarted == {f"{host} arxos-api" for host in HOSTS if host.startswith("app")}, "the application is, drained, and nothing else"
     assert came["failures"] == 0, came
     # What another rate would prove is little; a machine that is busy gives less than was asked for.
     assert came["rate"] > RATE * 0.5, came
@@ -208,6 +209,13 @@ def test_what_ends_soon_is_replaced_by_the_same_playbook() -> None:
     assert all(changed(run.stdout)[host] for host in edges)
     for host in edges:
         on(host, "openssl x509 -in /etc/ssl/arxos/front.crt -noout -checkend $((300 * 86400))")
+
+
+def test_an_application_host_that_nobody_would_drain_is_refused() -> None:
+    before = keys()
+    refused = playbook("playbooks/rotate_certificates.yml", "--limit=app1,localhost", check=False)
+    assert refused.returncode != 0 and "add the edge, as in --limit app1,edge" in " ".join(refused.stdout.split()), refused.stdout[-3000:]
+    assert keys() == before
 
 
 @pytest.mark.parametrize("task", ["Sign it on the controller", "Replace certificate and key together", "Have every daemon take them up"])
