@@ -100,3 +100,14 @@ def test_the_playbook_does_in_a_step_what_the_file_is_in() -> None:
     assert told("switch", "rotation_here") == [], "in no playbook of a step"
     assert told("switch", "rotation_here", phase="switch") == list(ROTATED)
     assert told("switch", "rotation_here", phase="introduce") == told("", "rotation_here", phase="introduce") == []
+
+
+def test_an_application_host_is_drained_before_its_certificate_changes_and_serves_after_its_restart() -> None:
+    """Its daemons take up a pair by themselves as soon as it is there."""
+    steps = yaml.safe_load((GROUP_VARS.parent / "tasks/rotate_certificate_app.yml").read_text())
+    names = [step["name"].split(" |")[0] for step in steps]
+    order = [names.index(name) for name in ("Drain at the edge", "Rotate", "Restart and wait until healthy", "Resume at the edge")]
+    assert order == sorted(order)
+    plays = [play for play in yaml.safe_load((GROUP_VARS.parent / "rotate_certificates.yml").read_text()) if "hosts" in play]
+    others = [play["hosts"] for play in plays if "rotate_certificate.yml" in str(play["tasks"])]
+    assert others == ["storage:database:cache", "edge:all:!storage:!database:!cache:!app"]
