@@ -242,6 +242,25 @@ def test_a_run_that_is_killed_leaves_pairs_that_serve_and_the_next_ends_it(task:
     assert not set(before.values()) & set(keys().values())
 
 
+def test_an_application_host_that_a_killed_run_had_drained_serves_after_the_next(tmp_path: Path) -> None:
+    edges = [host for host in HOSTS if host.startswith("edge")]
+    log, before = tmp_path / "log", keys()
+    words = command("rotate_certificates.yml", "--limit=app,edge,localhost")
+    with log.open("wb") as out:
+        process = subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+        while "[Restart and wait until healthy | app1]" not in log.read_text(errors="replace"):
+            assert process.poll() is None, log.read_text()[-3000:]
+            time.sleep(0.1)
+        kill(process)
+    out_of_it = "grep -c ' down;' /etc/nginx/arxos/upstream.conf"
+    assert [on(host, out_of_it, check=False) for host in edges] == ["1"] * len(edges)
+    assert keys()["app1 host"] != before["app1 host"]
+    between = keys()
+    play("rotate_certificates.yml", "--limit=app,edge,localhost", "-e", "rotate=due").ok()
+    assert [on(host, out_of_it, check=False) for host in edges] == ["0"] * len(edges)
+    assert keys() == between, "what was new was replaced once more"
+
+
 # -- an ACME server ----------------------------------------------------------------------------------------------------
 
 
