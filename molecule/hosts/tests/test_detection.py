@@ -60,8 +60,8 @@ def guest(host: Any) -> Iterator[str]:
         .split()[0]
     )
     subprocess.run(["ip", "address", "add", f"{GUEST}/32", "dev", bridge], check=True)
-    host.check_output(f"nft insert rule inet arxos input ip saddr {GUEST} tcp dport 22 accept comment test-guest")
     try:
+        host.check_output(f"nft insert rule inet arxos input ip saddr {GUEST} tcp dport 22 accept comment test-guest")
         yield GUEST
     finally:
         host.run(f"fail2ban-client unban {GUEST}")
