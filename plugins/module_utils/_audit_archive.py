@@ -38,6 +38,8 @@ SETTLED_SECONDS = 120
 LIFECYCLE_SECONDS = 7 * 86400
 # An object is made of so much at most, so that none has to be read into memory that is too large for it.
 SEGMENT_BYTES = 32 << 20
+# About two and a half minutes of a store that cannot be reached, as when all hosts start at once after a power cut.
+PATIENCE = {"mode": "standard", "total_max_attempts": 20}
 LAST = "last_success_timestamp_seconds"
 
 Figures = dict[str, "tuple[str, float]"]
@@ -76,7 +78,7 @@ class Bucket:
             aws_access_key_id=settings["access_key"],
             aws_secret_access_key=settings["secret_key"],
             verify=settings["ca_file"] or True,
-            config=Config(connect_timeout=10, read_timeout=60, retries={"max_attempts": 4}),
+            config=Config(connect_timeout=10, read_timeout=60, retries=PATIENCE),
         )
 
     def _call(self, name: str, **given: Any) -> Any:

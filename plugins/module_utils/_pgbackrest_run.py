@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 
 from ansible_collections.arxos.platform.plugins.module_utils._pgbackrest import (
@@ -23,6 +24,11 @@ from ansible_collections.arxos.platform.plugins.module_utils._pgbackrest import 
 
 # Takes a command, returns its exit code, standard output and standard error.
 Run = Callable[[Sequence[str]], "tuple[int, str, str]"]
+
+# Its number for "unable to acquire lock": the timer makes a backup, or an operator does. It has no option to wait for that, so it is asked again.
+LOCKED = 50
+LOCKED_SECONDS = 3600
+LOCKED_PAUSE = 5
 
 
 class CommandFailed(PgbackrestError):
@@ -43,14 +49,20 @@ def reason(output: str) -> str:
 class Repository:
     """A stanza and what can be done with it. Every method raises PgbackrestError."""
 
-    def __init__(self, run: Run, stanza: str) -> None:
+    def __init__(self, run: Run, stanza: str, pause: Callable[[float], None] = time.sleep) -> None:
         self._run = run
         self._stanza = stanza
+        self._pause = pause
 
     def call(self, command: str, *arguments: str, stanza: bool = True) -> str:
-        """What a command prints."""
+        """What a command prints. What another pgBackRest keeps it from is done when that one has ended, which is waited for an hour."""
         words = ["pgbackrest", *([f"--stanza={self._stanza}"] if stanza else []), *arguments]
         code, output, errors = self._run(words)
+        for _look in range(LOCKED_SECONDS // LOCKED_PAUSE):
+            if code != LOCKED:
+                break
+            self._pause(LOCKED_PAUSE)
+            code, output, errors = self._run(words)
         if code != 0:
             raise CommandFailed(command, code, f"{errors}\n{output}")
         return output

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -214,3 +216,42 @@ def test_the_head_is_printed(host: Host, capsys: pytest.CaptureFixture[str]) -> 
     capsys.readouterr()
     assert host.run("head") == 0
     assert json.loads(capsys.readouterr().out)["last"] == 1
+
+
+class Empty(http.server.BaseHTTPRequestHandler):
+    """A bucket with nothing in it."""
+
+    def do_GET(self) -> None:
+        body = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_given: Any) -> None:
+        pass
+
+
+def test_a_store_that_starts_as_late_as_a_host_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut the hourly job that was missed runs at once, on a host that may be up a minute before the store."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), Empty, bind_and_activate=False)
+    server.server_bind()  # its port is taken, and refuses
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        before = sum(waited)
+        waited.append(seconds)
+        if before < 60 <= sum(waited):
+            server.server_activate()
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    monkeypatch.setattr("botocore.endpoint.time.sleep", sleep)
+    settings = {"endpoint": f"http://127.0.0.1:{server.server_port}", "region": "r", "access_key": "a", "secret_key": "s", "ca_file": ""}
+    bucket = _audit_archive.Bucket({**settings, "bucket": "b", "prefix": "audit"})
+    try:
+        assert bucket.listed() == {}
+        assert sum(waited) >= 60
+    finally:
+        if sum(waited) >= 60:
+            server.shutdown()
+        server.server_close()

@@ -17,6 +17,7 @@ RECORDED = Path(__file__).parent / "pgbackrest"
 INFO = (RECORDED / "info-2.45.json").read_text()
 WHOLE = (RECORDED / "verify-2.45-whole.txt").read_text()
 BROKEN = (RECORDED / "verify-2.45-bundle.txt").read_text()
+HELD = (50, "", "P00  ERROR: [050]: unable to acquire lock on file '/x': Resource temporarily unavailable\n")
 NO_STANDBY = "ERROR: [056]: unable to find standby cluster - cannot proceed\n             HINT: are all available clusters in recovery?\n"
 
 
@@ -57,11 +58,25 @@ def test_without_a_replica_the_leader_is_read() -> None:
 
 
 def test_another_failure_is_not_tried_again() -> None:
-    run = Commands(info=INFO, backup=(50, "", "P00  ERROR: [050]: unable to acquire lock on file '/x': Resource temporarily unavailable\n"))
-    with pytest.raises(CommandFailed, match=r"pgbackrest backup: \[050\]: unable to acquire lock") as caught:
+    run = Commands(info=INFO, backup=(49, "", "P00  ERROR: [049]: unable to get address for 'x'\n"))
+    with pytest.raises(CommandFailed, match=r"pgbackrest backup: \[049\]: unable to get address") as caught:
         Repository(run, "arxos").back_up("full")
-    assert caught.value.code == 50
+    assert caught.value.code == 49
     assert len(run.seen) == 2
+
+
+def test_a_backup_that_the_timer_makes_is_waited_for() -> None:
+    waited: list[float] = []
+    run = Commands(info=[without_last(INFO), INFO], backup=[HELD, HELD, ""])
+    assert Repository(run, "arxos", waited.append).back_up("incr").type == "incr"
+    assert waited == [5, 5]
+
+
+def test_one_that_never_ends_is_named() -> None:
+    waited: list[float] = []
+    with pytest.raises(CommandFailed, match=r"\[050\]: unable to acquire lock on file '/x'"):
+        Repository(Commands(info=INFO, backup=HELD), "arxos", waited.append).back_up("full")
+    assert sum(waited) == 3600
 
 
 def test_a_backup_that_left_nothing_is_none() -> None:
