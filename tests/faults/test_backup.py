@@ -329,3 +329,13 @@ def test_one_host_makes_backups_also_after_another_leads() -> None:
     made = playbook("backup.yml")
     assert made.returncode == 0, made.stdout[-2000:]
     assert archive_is_well()
+
+
+def test_a_backup_that_is_being_made_is_waited_for() -> None:
+    """The timer makes one each quarter of an hour at most, and a go-live may reach its first one in just these seconds."""
+    lock = "/var/lib/pgbackrest/lock/arxos-backup.lock"
+    words = ["docker", "exec", "-u", "postgres", f"{LAB}-{MEMBERS[0]}", "flock", lock, "sleep", "40"]
+    with subprocess.Popen(words) as other:
+        made = playbook("backup.yml")
+        assert made.returncode == 0, made.stdout[-2000:]
+        assert other.poll() == 0, "it was not waited for"
