@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -339,3 +340,46 @@ def test_a_backup_that_is_being_made_is_waited_for() -> None:
         made = playbook("backup.yml")
         assert made.returncode == 0, made.stdout[-2000:]
         assert other.poll() == 0, "it was not waited for"
+
+
+# Another passphrase -----------------------------------------------------------------------------------------------------
+
+
+def labels(name: str, path: str, passphrase: str) -> list[str]:
+    """The backups of a place in the bucket, read with that passphrase by the settings that the host has otherwise."""
+    words = ["docker", "exec", "-u", "postgres", "-e", "PGBACKREST_REPO1_CIPHER_PASS", "-e", "PGBACKREST_REPO1_PATH", f"{LAB}-{name}"]
+    found = subprocess.run(
+        [*words, "pgbackrest", "--output=json", "info"],
+        env={**os.environ, "PGBACKREST_REPO1_CIPHER_PASS": passphrase, "PGBACKREST_REPO1_PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [backup.label for backup in parse_info(found.stdout, "arxos").backups]
+
+
+def test_another_passphrase_begins_another_place_and_the_old_one_stays_readable(s3: Any, tmp_path: Path) -> None:
+    """As docs/secrets.md says it is done."""
+    old, new = SECRETS["vault_backup_passphrase"], secrets.token_urlsafe(48)
+    place = tmp_path / "place.yml"
+    place.touch(mode=0o600)
+    place.write_text(yaml.safe_dump({"backup_path": "/pgbackrest-test", "vault_backup_passphrase": new}))
+    before = labels(MEMBERS[0], "/pgbackrest", old)
+    try:
+        moved = playbook("database.yml", "-e", f"@{place}")
+        assert moved.returncode == 0, moved.stdout[-3000:]
+        assert new not in moved.stdout + moved.stderr
+        first = labels(MEMBERS[1], "/pgbackrest-test", new)
+        assert len(first) == 1 and first[0].endswith("F"), first
+        assert before and labels(MEMBERS[2], "/pgbackrest", old) == before
+        drill = playbook("restore_drill.yml", "-e", f"@{place}")
+        assert drill.returncode == 0, drill.stdout[-3000:]
+        again = playbook("database.yml", "-e", f"@{place}")
+        assert again.returncode == 0 and not re.search(r"changed=[1-9]", again.stdout), again.stdout[-3000:]
+    finally:
+        back = playbook("database.yml")
+        for key in keys(s3, "pgbackrest-test/"):
+            s3.delete_object(Bucket=BUCKET, Key=key)
+    assert back.returncode == 0, back.stdout[-3000:]
+    made = playbook("backup.yml", "-e", "backup_type=full")  # what was archived elsewhere meanwhile is missing here
+    assert made.returncode == 0, made.stdout[-3000:]
