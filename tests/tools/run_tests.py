@@ -224,7 +224,7 @@ def report(result: Result, text: str = "") -> None:
 def lint() -> list[Step]:
     """The gates that look at files."""
     return [
-        Step("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "--nocolor", "-q"]),
+        Step("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "--nocolor", "-q"], timeout=1200),
         Step("mypy", ["mypy"]),
         # It copies the collections that ours depends on by what git lists, and git lists nothing of an ignored .venv: keep it from looking up.
         Step(
