@@ -259,7 +259,7 @@ def pytest_step(name: str, paths: list[str], timeout: int, extra: list[str] | No
 def unit() -> list[Step]:
     """Pure logic, modules with a fake host, and rendered templates."""
     return [
-        pytest_step(name, [path], 900)
+        pytest_step(name, [path], 1500)
         for name, path in (("unit", "tests/unit"), ("templates", "tests/templates"), ("application", "tests/reference_app"))
         if any((ROOT / path).rglob("test_*.py"))
     ]
