@@ -302,7 +302,7 @@ def vm() -> list[Step]:
 
 def local() -> list[Step]:
     """Playbooks and plugins for real, on this machine alone."""
-    return [pytest_step(f"local {name}", [f"tests/integration/test_{name}.py"], 900, ["-m", "not slow"]) for name in LOCAL]
+    return [pytest_step(f"local {name}", [f"tests/integration/test_{name}.py"], 1500, ["-m", "not slow"]) for name in LOCAL]
 
 
 def integration(only: str) -> list[Step]:
