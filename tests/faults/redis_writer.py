@@ -187,6 +187,8 @@ def main() -> None:
     for thread in threads:
         thread.start()
     while not (probing.is_set() and all(thread.count for thread in threads)):
+        if probes.exitcode is not None:
+            sys.exit("the probes ended before they began")
         time.sleep(0.05)
     print("started", flush=True)
     sys.stdin.read()
@@ -195,6 +197,8 @@ def main() -> None:
         thread.join()
     probed.set()
     probes.join()
+    if gap.value < 0:
+        sys.exit("the probes ended early, and measured nothing")
     seconds = time.monotonic() - begin
 
     client = connect(addresses, ca_cert)
