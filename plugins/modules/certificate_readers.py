@@ -146,7 +146,7 @@ def main() -> None:
 
     try:
         if module.check_mode:
-            late = [reader["name"] for reader in _certificate_readers.behind(readers)]
+            late = [reader["name"] for reader in _certificate_readers.would_be_behind(readers)]
         else:
             late = _certificate_readers.take_up(readers, act, module.params["timeout"])
     except ReaderError as error:

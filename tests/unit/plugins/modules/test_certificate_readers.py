@@ -135,3 +135,12 @@ def test_the_module_runs_the_command_and_refuses_what_it_refuses(
     assert refused["failed"] and "ERR no such file" in refused["msg"]
     late = module(capsys, readers=[reader(server, files[1], command=["true"], environment={"SECRET": "hunter2hunter2"})], timeout=0)
     assert late["failed"] and "hunter2" not in json.dumps(late)
+
+
+def test_check_mode_of_a_bare_host_expects_a_daemon_to_start_with_the_certificate_that_is_yet_to_be_made(
+    capsys: pytest.CaptureFixture[str], server: Server, files: list[Path]
+) -> None:
+    bare = reader(server, files[0].with_name("not_yet.crt"))
+    looked = module(capsys, readers=[bare, reader(server, files[1], name="other")], _ansible_check_mode=True)
+    assert looked["changed"] is True and looked["behind"] == ["other"]
+    assert module(capsys, readers=[bare], timeout=0)["failed"], "a run has made it"
