@@ -144,16 +144,18 @@ def test_the_boot_loader_tells_the_kernel_what_the_role_says(host: Any) -> None:
         assert lines and all(f" {argument}" in line for line in lines), argument
 
 
-def test_lynis_finds_little_left_to_do(host: Any) -> None:
+def test_lynis_finds_little_left_to_do(host: Any, capsys: pytest.CaptureFixture[str]) -> None:
     host.check_output("apt-get install -y -q --no-install-recommends lynis")
     host.run("lynis audit system --quick --no-colors --quiet")
     report = host.check_output("cat /var/log/lynis-report.dat")
     index = int(re.search(r"^hardening_index=(\d+)", report, re.M)[1])  # type: ignore[index]
     left = [line for line in report.splitlines() if line.startswith(("suggestion[]", "warning[]"))]
+    with capsys.disabled():
+        print(f"\nlynis: {index}")
     assert index >= 85, "\n".join([f"hardening index {index}", *left])
 
 
-def test_anssi_finds_little_that_is_not_waived(host: Any) -> None:
+def test_anssi_finds_little_that_is_not_waived(host: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Profile ANSSI BP-028 enhanced, without the rules that docs/hardening.md waives."""
     if host.system_info.release.split(".")[0] != "12":
         pytest.skip("the content judges Debian 12")
@@ -171,4 +173,6 @@ def test_anssi_finds_little_that_is_not_waived(host: Any) -> None:
     failed = re.findall(
         r'<rule-result idref="xccdf_org.ssgproject.content_rule_(\w[\w-]*)"(?:(?!</rule-result>).)*<result>fail<', results, re.DOTALL
     )
+    with capsys.disabled():
+        print(f"\nOpenSCAP: {score}")
     assert score >= 90, "\n".join([f"score {score}", *failed])
