@@ -118,7 +118,7 @@ def load(ca: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
         login = {"username": "admin", "password": secrets["vault_arxos_api_admin_password"], "otp": otp}
         answer = session.post(f"https://{DOMAIN}/api/v1/auth/login", json=login, verify=str(ca), timeout=30)
     assert answer.status_code == 200, answer.text
-    users, result = str(RATE // 2), folder / "load"
+    result = folder / "load"
     words = [
         str(Path(sys.executable).with_name("locust")),
         "-f",
@@ -133,9 +133,9 @@ def load(ca: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
                 "--host",
                 f"https://{DOMAIN}",
                 "--users",
-                users,
+                str(2 * RATE),
                 "--spawn-rate",
-                users,
+                str(RATE),
                 "--stop-timeout",
                 "30",
                 "--json-file",

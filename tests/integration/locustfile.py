@@ -3,8 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Users of the platform for as long as a deploy or a rollback takes: every request a connection of its own, as from many clients.
 
-Environment: ARXOS_ADDRESS (the virtual address), ARXOS_CA (the CA's file), ARXOS_TOKEN (an access token). Each user makes two requests a
-second, so that users = rate / 2.
+Environment: ARXOS_ADDRESS (the virtual address), ARXOS_CA (the CA's file), ARXOS_TOKEN (an access token). Each user makes a request
+every two seconds, so that users = rate * 2: one who waits for an answer asks nothing meanwhile, and few users would make the rate fall with every slow answer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ socket.getaddrinfo = resolve_platform
 class Client(HttpUser):
     """Mostly reads, some writes that must not be lost."""
 
-    wait_time = constant_throughput(2)
+    wait_time = constant_throughput(0.5)
 
     def on_start(self) -> None:
         self.client.trust_env = False

@@ -170,7 +170,7 @@ def load(lab: Lab, api: Api, ca: Path, tmp_path: Path) -> Iterator[Callable[[], 
     report = tmp_path / "load.json"
     process = subprocess.Popen(
         [str(ROOT / ".venv/bin/locust"), "-f", str(ROOT / "tests/integration/locustfile.py"), "--headless", "--only-summary"]
-        + ["--host", api.base, "--users", "25", "--spawn-rate", "25", "--stop-timeout", "30", "--json-file", str(report.with_suffix(""))],
+        + ["--host", api.base, "--users", "100", "--spawn-rate", "50", "--stop-timeout", "30", "--json-file", str(report.with_suffix(""))],
         env={**os.environ, "ARXOS_ADDRESS": lab.address, "ARXOS_CA": str(ca), "ARXOS_TOKEN": token},
         stdout=subprocess.DEVNULL,
         stderr=(tmp_path / "locust.log").open("wb"),
