@@ -64,9 +64,9 @@ def behind(readers: Sequence[Reader], ask: Callable[[Reader], bytes] = served) -
     return late
 
 
-def would_be_behind(readers: Sequence[Reader], ask: Callable[[Reader], bytes] = served) -> list[Reader]:
+def would_be_behind(readers: Sequence[Reader]) -> list[Reader]:
     """What behind() will answer in a run that has not happened: a daemon whose certificate is yet to be made starts with it, and is none of them."""
-    return behind([reader for reader in readers if os.path.exists(reader["certificate"])], ask)
+    return behind([reader for reader in readers if os.path.exists(reader["certificate"])])
 
 
 def take_up(
