@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -306,8 +307,19 @@ def test_wrong_arguments(database: ScratchDatabase, tables: list[Any], given: di
         assert fault in message
 
 
+def plain_look(database: ScratchDatabase) -> float:
+    """Seconds of the server for the bounds of every partition, without a word of them being sent: what no look at them can go below."""
+    plan = database.sql(
+        "EXPLAIN (ANALYZE, TIMING off, FORMAT json) "
+        "SELECT count(pg_get_expr(relpartbound, 0)) FROM pg_class WHERE relispartition AND relkind = 'r'"
+    )
+    return json.loads(plan)[0]["Execution Time"] / 1000
+
+
 def test_500_tables_in_one_call(database: ScratchDatabase) -> None:
-    """500 tables by 8 partitions in one call; then nothing to do for 4000 partitions, within 0.1 s in the database."""
+    """500 tables by 8 partitions in one call; then nothing to do for 4000 partitions, looked at by one query: a query for each table takes a multiple of
+    it. Its seconds are measured by tests/bench/partitions (aim 0.1).
+    """
     names = [f"many_{number:03d}" for number in range(500)]
     database.buildings(*names)
     tables = [{"table": name, "future": 7} for name in names]
@@ -318,9 +330,11 @@ def test_500_tables_in_one_call(database: ScratchDatabase) -> None:
     print(f"4000 partitions of 500 tables made in {seconds:.1f} s, {seconds / 4:.2f} ms each")
     database.sql("ANALYZE pg_catalog.pg_class, pg_catalog.pg_inherits")
     looks: list[float] = []
-    while len(looks) < 8 and min(looks, default=1) > 0.1:  # the machine has more to do than this
+    plain: list[float] = []
+    for _look in range(4):
         again = good(database.run(*tables, now=NOVEMBER))
         assert (again["changed"], again["partitions"]) == (False, 4000)
         looks.append(again["query_seconds"])
-    print(f"4000 partitions looked at in {min(looks):.3f} s")
-    assert min(looks) <= 0.1
+        plain.append(plain_look(database))
+    print(f"4000 partitions looked at in {min(looks):.3f} s, {min(looks) / min(plain):.1f} times what their bounds take")
+    assert min(looks) <= 10 * min(plain)  # a query for each table: 50 times
