@@ -52,9 +52,11 @@ def guard_plan(members: Members, release: str, roles: dict[str, str], moment: st
     return dict(_told(_rollback.guard_plan, str(release), members, roles, moment))
 
 
-def application_rollback_plan(looks: Members, wanted: str, budget_seconds: float, batch: Any = 1, closed: bool = False) -> dict[str, Any]:
+def application_rollback_plan(
+    looks: Members, wanted: str, budget_seconds: float, batch: Any = 1, closed: bool = False, moment: str = "", place: str = ""
+) -> dict[str, Any]:
     """The way of the application: see P(application_rollback_plan#filter)."""
-    more = {"budget_seconds": float(budget_seconds), "batch": batch, "closed": closed}
+    more = {"budget_seconds": float(budget_seconds), "batch": batch, "closed": closed, "moment": str(moment), "place": str(place)}
     return dict(_told(_rollback_plans.application_plan, looks, str(wanted), **more))
 
 

@@ -9,8 +9,10 @@ The database's own reckoning is in C(_rollback). Pure: what the hosts are is han
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from ansible_collections.arxos.platform.plugins.module_utils import _migrations, _run_record, _soak
@@ -84,10 +86,22 @@ def _some(names: Iterable[str]) -> str:
 
 
 def application_plan(
-    looks: Mapping[str, Mapping[str, Any]], wanted: str, *, budget_seconds: float, batch: Any = 1, closed: bool = False
+    looks: Mapping[str, Mapping[str, Any]],
+    wanted: str,
+    *,
+    budget_seconds: float,
+    batch: Any = 1,
+    closed: bool = False,
+    moment: str = "",
+    place: str = "",
 ) -> dict[str, Any]:
-    """To the release C(wanted), empty for the one before. C(looks) by host: C(current), C(leaving), C(previous), C(installed), C(oldest), C(journal),
-    C(finished), C(rates).
+    """To the release C(wanted), empty for the one before. C(looks) by host: C(current), C(leaving), C(previous), C(switched_at), C(installed), C(oldest),
+    C(journal), C(finished), C(rates).
+
+    With C(moment), to which the database goes as well, empty is the release that was live then: that of a host which has not switched since, or the one
+    before where nothing came since but the release that the C(place) in the database is named after. What else came since is not known, and refused.
+
+    A host that came later, with the live release alone, has no release before it: it goes where the others go.
 
     A rollback that was not finished is taken up while the hosts show it: some of them, or all, have the release that it goes to. Where another switch was
     killed on its way, the one before is what that was leaving, also for hosts that it had not come to. C(batch) hosts go
@@ -103,10 +117,19 @@ def application_plan(
     refusals = []
     if not to:
         leaving = {str(look["leaving"]) for look in looks.values() if look["leaving"]}
-        before = leaving or {str(look["previous"]) for look in looks.values()}
-        if len(before) == 1 and all(before):
-            to = before.pop()
+        before = leaving or {str(look["previous"]) for look in looks.values() if look["previous"]}
+        stayed = _not_switched_since(looks, moment) if moment else set()
+        if len(stayed) == 1:
+            to = stayed.pop()
+        elif moment and (len(before) != 1 or not {*live.values(), *leaving} <= {*_named_after(place), *before}):
+            refusals.append(
+                f"which release was live at {moment} is not known, since not only {place or 'one release'} was switched to since then ("
+                + ", ".join(f"{host} from {look['previous'] or 'none'} to {look['current'] or 'none'}" for host, look in looks.items())
+                + "): name it with -e rollback_version="
+            )
         elif len(before) == 1:
+            to = before.pop()
+        elif not before:
             refusals.append("no release was live before this one")
         else:
             went = ", ".join(f"{host} from {look['previous'] or 'none'} to {look['current'] or 'none'}" for host, look in looks.items())
@@ -151,11 +174,28 @@ def application_plan(
     }
 
 
+def _not_switched_since(looks: Mapping[str, Mapping[str, Any]], moment: str) -> set[str]:
+    """What is live on hosts that have not been switched since a moment."""
+    at = parse_time(moment).timestamp()
+    return {
+        str(look["current"])
+        for look in looks.values()
+        if look["current"] and not look["leaving"] and float(look.get("switched_at") or 0) <= at
+    }
+
+
+def _named_after(place: str) -> set[str]:
+    """The releases that a restore point or guard may be named after: another attempt at one has a number at its end."""
+    name = place.partition("@")[0]
+    return {name, re.sub(r"-\d+$", "", name)}
+
+
 def _already_back(looks: Mapping[str, Mapping[str, Any]], live: Mapping[str, str]) -> dict[str, Any]:
     """The plan of the last rollback, where every host still is as that left it; else nothing."""
     plan = dict(last_ended(looks).get("plan") or {})
-    left = {(live[host], str(look["previous"]), str(look["leaving"])) for host, look in looks.items()}
-    return plan if plan and left == {(plan.get("to"), plan.get("from"), "")} else {}
+    if not plan or {(version, str(looks[host]["leaving"])) for host, version in live.items()} != {(plan.get("to"), "")}:
+        return {}
+    return plan if {str(look["previous"]) for look in looks.values() if look["previous"]} == {plan.get("from")} else {}
 
 
 def _contract_refusals(looks: Mapping[str, Mapping[str, Any]], to: str) -> list[str]:
@@ -224,7 +264,8 @@ def fitting_plan(
     of: str = "",
 ) -> dict[str, Any]:
     """What the last run has to be taken back by, where it failed or was cut off; with C(of), the last run of that playbook, also where it came to a good
-    end, as long as nothing but tries to open it (C(OPENS)) came after it.
+    end, as long as nothing but tries to open it (C(OPENS)) came after it. Runs that changed nothing are passed over, unless they might have released. Where
+    the runs before it were to release as well, and did not come to a good end either, it only went on with their work: back goes what all of them did.
 
     C(runs) are the newest first, without the one that asks; C(releases) by application host its C(current), C(leaving), C(previous), C(switched_at)
     and the C(journal) of a rollback that is not finished;
@@ -233,7 +274,11 @@ def fitting_plan(
     Returns C(run) (empty where there is nothing to do), C(release) and C(state): the release and the run's state to go to, empty where that part stays;
     C(refusals), and a C(statement) for people.
     """
-    runs = [each for each in runs if not each.check]
+    runs = [
+        each
+        for each in runs
+        if not each.check and (each.changed or each.verdict == INCOMPLETE or each.playbook in (*RELEASING, TAKES_BACK))
+    ]
     passed = (OPENS, TAKES_BACK) if of else (TAKES_BACK,)
     run = next((each for each in runs if each.playbook not in passed or (each.playbook == TAKES_BACK and each.verdict == "ok")), None)
     tried = runs[: runs.index(run)] if run else []
@@ -244,15 +289,31 @@ def fitting_plan(
     told = f"{run.id} ({run.playbook} by {run.who})"
     if of and run.playbook != of:
         return {**made, "statement": nothing + f"the last run is {told}, and not of {of}."}
+    earlier = runs[len(tried) + 1 :]
     if run.verdict == "ok" and not of:
-        return {**made, "statement": nothing + f"the last run, {told}, came to a good end."}
+        failed = next(
+            (each for each in earlier if each.playbook in RELEASING or (each.playbook == TAKES_BACK and each.verdict == "ok")), run
+        )
+        hint = f" What {failed.id} ({failed.playbook}) left, which did not, rollback_application.yml and rollback_configuration.yml take back by name."
+        return {
+            **made,
+            "statement": nothing
+            + f"the last run, {told}, came to a good end."
+            + (hint if run.playbook not in RELEASING and failed.verdict != "ok" else ""),
+        }
     if set(doors) <= {"new", ""}:
         again = f"nobody was served before {told}, and the maintenance page is on. Mend what failed, and run {run.playbook} again."
         return {**made, "statement": nothing + again}
     if run.verdict not in (INCOMPLETE, "ok") and not run.changed:
         return {**made, "statement": nothing + f"{told} failed before it changed anything."}
 
-    began = _run_record.moment(run.began)
+    went_on = [run]
+    if run.playbook in RELEASING:
+        went_on += takewhile(
+            lambda each: each.verdict != "ok" and each.playbook in RELEASING,
+            (each for each in earlier if each.playbook != TAKES_BACK or each.verdict == "ok"),
+        )
+    began = _run_record.moment(went_on[-1].began)
     before: dict[str, str] = {}
     for host, look in releases.items():
         switched = run.playbook in RELEASING and float(look["switched_at"]) >= began
@@ -269,7 +330,7 @@ def fitting_plan(
     elif moved:
         went = ", ".join(f"{version or 'none'} on {host}" for host, version in before.items())
         refusals.append(f"before {run.id} hosts had different releases ({went}): name one, rollback_application.yml -e rollback_version=")
-    state = _state_before({each.id for each in [*tried, run]}, seals)
+    state = _state_before({each.id for each in [*tried, *went_on]}, seals)
     ends = {INCOMPLETE: "was cut off", "ok": "came to a good end, and its opening did not"}
     parts = [f"the application to {release}"] if release else []
     parts += [f"the configuration to what run {state} left"] if state else []

@@ -76,12 +76,14 @@ def holder_to_json(holder: Holder) -> str:
     return json.dumps(asdict(holder), sort_keys=True) + "\n"
 
 
-def is_gone(there: Process, here: Process, started: Callable[[int], str]) -> bool:
-    """Whether a process is known to be dead, asked from another one. C(started) says when a process began, nothing for one that is not there."""
+def is_gone(there: Process, here: Process, started: Callable[[int], str | None]) -> bool:
+    """Whether a process is known to be dead, asked from another one. C(started) says when a process began, nothing for one that is not there, None where that
+    is not known.
+    """
     if not there.started or not here.boot:
         return False
     if (there.boot, there.pids) == (here.boot, here.pids):
-        return started(there.pid) != there.started
+        return started(there.pid) not in (None, there.started)
     # A machine that was started anew. Containers share names and ids of machines, so they are never told by those.
     whole = there.pids == here.pids == INITIAL and bool(here.machine)
     return whole and (there.machine, there.host) == (here.machine, here.host) and there.boot != here.boot

@@ -84,6 +84,11 @@ timeline:
   returned: success, but for check mode
   type: int
   sample: 3
+next_xid:
+  description: The transaction that would have been the next, with its epoch. What is below it was written before PostgreSQL was stopped.
+  returned: success, but for check mode
+  type: int
+  sample: 871
 pushed:
   description: Files of WAL that were archived now.
   returned: success, but for check mode
@@ -158,7 +163,7 @@ def _fence(module: StrictModule, host: LocalHost, given: dict[str, Any], running
     host.patroni("PATCH", "/config", {"pause": True})
     found = _control_data(module, given)
     pushed = _archive(module, given)
-    return {"changed": running or bool(pushed), "lsn": found["lsn"], "timeline": found["timeline"], "pushed": pushed, "seconds": seconds}
+    return {"changed": running or bool(pushed), **found, "pushed": pushed, "seconds": seconds}
 
 
 def _control_data(module: StrictModule, given: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +174,12 @@ def _control_data(module: StrictModule, given: dict[str, Any]) -> dict[str, Any]
         raise GuardError(
             f"PostgreSQL was not stopped cleanly ({fields['Database cluster state']}): run this again after `patronictl resume` has mended it"
         )
-    return {"lsn": fields["Latest checkpoint location"], "timeline": int(fields["Latest checkpoint's TimeLineID"])}
+    epoch, _colon, xid = fields["Latest checkpoint's NextXID"].partition(":")
+    return {
+        "lsn": fields["Latest checkpoint location"],
+        "timeline": int(fields["Latest checkpoint's TimeLineID"]),
+        "next_xid": (int(epoch) << 32) + int(xid),
+    }
 
 
 def _archive(module: StrictModule, given: dict[str, Any]) -> list[str]:

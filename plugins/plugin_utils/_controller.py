@@ -38,11 +38,20 @@ def _read(path: str) -> str:
         return ""
 
 
-def started(pid: int) -> str:
-    """When a process began, in ticks since boot; nothing for one that is not there, or where a system does not tell."""
+def started(pid: int) -> str | None:
+    """When a process began, in ticks since boot; nothing for one that is not there, None for one of which the system does not tell that."""
     # Field 22 of proc(5); the name before it may hold anything, brackets too.
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else ""
+    if len(fields) > 19:
+        return fields[19] if fields[0] not in "ZX" else ""
+    # /proc may be mounted so that processes of other users cannot be seen there (hidepid): those are there all the same.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except OSError:
+        pass
+    return None
 
 
 def process() -> Process:
@@ -53,7 +62,7 @@ def process() -> Process:
         pids = os.readlink("/proc/self/ns/pid")
     except OSError:
         pids = ""
-    return Process(platform.node(), _read("/etc/machine-id"), _read("/proc/sys/kernel/random/boot_id"), pids, pid, started(pid))
+    return Process(platform.node(), _read("/etc/machine-id"), _read("/proc/sys/kernel/random/boot_id"), pids, pid, started(pid) or "")
 
 
 def is_dead(holder: Mapping[str, Any]) -> bool:

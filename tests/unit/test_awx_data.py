@@ -46,6 +46,7 @@ MAGIC = {
         "ansible_play_hosts",
         "ansible_play_hosts_all",
         "ansible_run_tags",
+        "ansible_skip_tags",
     ),
     *(
         "group_names",

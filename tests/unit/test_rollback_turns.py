@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
             print(f"{host} {text}".strip(), file=notes)
         if f"{host} {text}" in task_vars["unhealthy"]:
             return {"failed": True, "msg": "it is not healthy"}
-        return {"changed": True, "units": {}, "files": []}
+        return {"changed": True, "units": task_vars["units_of"].get(host, {}), "files": []}
 """
 PLAYED = {
     "note": "%(text)s",
@@ -91,9 +91,23 @@ def go(tmp_path: Path) -> Any:
     (platform / "roles/nginx/tasks").mkdir(parents=True)
     drains = {"name": "Note it", "arxos.platform.note": {"text": "drains {{ nginx_drained | sort | join(' ') }}"}}
     (platform / "roles/nginx/tasks/upstream.yml").write_text(yaml.safe_dump([drains]))
+    # Its words are the role's, what its tasks do is noted.
+    (platform / "roles/redis_cluster/tasks").mkdir(parents=True)
+    restart = yaml.safe_load((ROOT / "roles/redis_cluster/tasks/restart.yml").read_text())
+    for task in restart:
+        task["block"] = [{"name": "Note it", "arxos.platform.note": {"text": "restarts Redis"}}]
+    (platform / "roles/redis_cluster/tasks/restart.yml").write_text(yaml.safe_dump(restart))
 
-    def play(done: tuple[str, ...] = (), went: tuple[str, ...] = (), dies: str = "", unhealthy: tuple[str, ...] = (), **given: Any) -> Run:
-        plan = {"to": "then", "before": "now", "keepers": ["db1"], "turns": TURNS, "went": list(went)}
+    def play(
+        done: tuple[str, ...] = (),
+        went: tuple[str, ...] = (),
+        dies: str = "",
+        unhealthy: tuple[str, ...] = (),
+        cache: tuple[str, ...] = (),
+        **given: Any,
+    ) -> Run:
+        turns = [{**turn, "hosts": [*turn["hosts"], *cache[number : number + 1]]} for number, turn in enumerate(TURNS)]
+        plan = {"to": "then", "before": "now", "keepers": ["db1"], "turns": turns, "went": list(went)}
         facts = {
             "ansible_connection": "local",
             "ansible_become": False,
@@ -106,8 +120,9 @@ def go(tmp_path: Path) -> Any:
             "prove_probes": [],
             "dies": dies,
             "unhealthy": list(unhealthy),
+            "units_of": {host: {"redis-server@6379.service": "restart"} for host in cache},
         }
-        children: dict[str, Any] = {tier: {"hosts": dict.fromkeys(names, {})} for tier, names in GROUPS.items()}
+        children: dict[str, Any] = {tier: {"hosts": dict.fromkeys(names, {})} for tier, names in {**GROUPS, "cache": cache}.items()}
         (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": children, "vars": facts}}))
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
@@ -135,6 +150,15 @@ def test_hosts_go_in_turns_and_those_of_app_are_drained_meanwhile(go: Any) -> No
     ]
     assert run.drains == ["app1", "", "app2", "", "app3", ""]
     assert "db1 journal dropped" not in run.notes
+
+
+def test_where_redis_does_not_come_back_on_one_host_all_that_went_go_back_and_it_is_named(go: Any) -> None:
+    run = go(cache=("cache1", "cache2"), unhealthy=("cache2 restarts Redis",))
+    assert run.code != 0 and "cache2: it is not healthy" in run.said, run.said
+    went = [line.split()[0] for line in run.goes if line.endswith(" then")]
+    assert sorted(went) == ["app1", "app2", "cache1", "cache2", "db1", "db2"]
+    assert {line.split()[0] for line in run.goes if line.endswith(" now")} == set(went), run.notes
+    assert "host was lost" not in run.said.replace("cache2: host was lost", "")
 
 
 def test_where_one_fails_those_that_went_in_a_run_which_was_killed_go_back_too(go: Any) -> None:

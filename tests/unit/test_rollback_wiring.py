@@ -260,15 +260,15 @@ def test_a_rehearsal_of_everything_leaves_no_mark_of_the_application(rehearse: b
 
 
 @pytest.mark.parametrize("door", ["open", "preview", "closed", "new"])
-def test_a_rehearsal_of_everything_leaves_the_front_door_as_it_was(door: str) -> None:
+def test_a_rollback_of_everything_leaves_the_front_door_as_it_was_unless_told_otherwise(door: str) -> None:
     given = {"full_plan": {"doors": {"edge1": door}}, "inventory_hostname": "edge1", "ansible_check_mode": False}
     (looked,), (closed,), (opened,) = (
         [task for task in tasks_of("rollback.yml", start) if task["name"] == name]
         for start, name in (("(1/8) Plan | The front door", "Look how it is"), ("(2/8) Stop", "Close"), ("(7/8) Resume", "Open"))
     )
     assert looked["register"] == "rollback_door" and looked["check_mode"] is False
-    for rehearse, left in ((True, door), (False, "open")):
-        more = {**given, "rehearse": rehearse}
+    for more, left in (({"rehearse": True}, door), ({}, door), ({"rollback_traffic": "open"}, "open")):
+        more = {**given, **more}
         assert told(opened["vars"]["nginx_traffic"].strip("{} "), "all/rollback.yml", **more) == left
         # One that never was open stays one that a go-live opens.
         assert told(closed["when"], "all/rollback.yml", **more) is told(opened["when"], "all/rollback.yml", **more) is (left != "new")

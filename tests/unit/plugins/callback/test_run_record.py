@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.arxos.platform.plugins.callback import run_record
 from ansible_collections.arxos.platform.plugins.callback.run_record import CallbackModule, version
+from ansible_collections.arxos.platform.plugins.module_utils import _run_lock
 from ansible_collections.arxos.platform.plugins.plugin_utils import _controller
 
 
@@ -52,6 +55,19 @@ def test_a_process_is_found_by_its_beginning_and_a_dead_one_is_not() -> None:
     assert _controller.started(child) == ""
     os.waitpid(child, 0)
     assert _controller.started(child) == ""
+
+
+def test_a_process_that_proc_hides_is_not_taken_for_a_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with hidepid, where a run of somebody else's is not to be seen."""
+    here = _controller.process()
+    read = _controller._read
+    monkeypatch.setattr(_controller, "_read", lambda path: "" if path.endswith("/stat") and path != "/proc/stat" else read(path))
+    child = subprocess.Popen(["sleep", "60"])
+    there = replace(here, pid=child.pid, started="1")
+    assert _controller.started(child.pid) is None and not _run_lock.is_gone(there, here, _controller.started)
+    child.kill()
+    child.wait()
+    assert _controller.started(child.pid) == "" and _run_lock.is_gone(there, here, _controller.started)
 
 
 def test_without_the_callback_a_run_has_one_id_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

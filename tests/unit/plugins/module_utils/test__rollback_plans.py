@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,40 @@ def test_several_hosts_at_a_time_take_fewer_turns() -> None:
 def test_as_a_part_of_everything_all_hosts_go_at_once() -> None:
     made = application(three(app("1.1.0"), app("1.1.0")), budget=1, closed=True)
     assert made["refusals"] == [] and made["statement"] == "Back to 1.0.0: 2 of 2 hosts, from 1.1.0, all at once."
+
+
+PLACE_MADE, SINCE = "2026-11-20T10:00:00Z", datetime(2026, 11, 20, 11, tzinfo=timezone.utc).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("looks", "place", "to"),
+    [
+        (three(*[app("1.2.0", "1.1.0", switched_at=SINCE)] * 2), "1.2.0", "1.1.0"),
+        (three(*[app("1.2.0", "1.1.0", switched_at=SINCE)] * 2), "1.2.0-2", "1.1.0"),  # another attempt
+        (three(app("1.1.0", "1.0.0", switched_at=SINCE), app("1.1.0", "1.0.0")), "1.2.0", "1.1.0"),  # the canary failed and went back
+        (three(app("1.2.0", "1.0.0", leaving="1.1.0", switched_at=SINCE), app("1.1.0", "1.0.0")), "1.2.0", "1.1.0"),  # killed on its way
+        (three(app("1.1.0", "1.0.0"), app("1.1.0", "1.0.0")), "1.2.0", "1.1.0"),  # nothing was switched since
+        (three(app("1.1.0", "1.0.0"), app("1.1.0", "1.0.0")), "2026-11-20T10:00:00Z", "1.1.0"),
+        (three(app("1.2.0", "1.1.0", switched_at=SINCE), app("1.2.0", "", switched_at=SINCE)), "1.2.0", "1.1.0"),  # a host came later
+        (three(*[app("1.3.0", "1.2.0", switched_at=SINCE)] * 2), "1.2.0", ""),
+        (three(*[app("1.3.0", "1.2.0", switched_at=SINCE)] * 2), "1.1.0", ""),
+        (three(*[app("1.1.0", "1.0.0", switched_at=SINCE)] * 2), "1.2.0", ""),  # all went, and came back
+        (three(*[app("1.2.0", "1.1.0", switched_at=SINCE)] * 2), "2026-11-20T10:00:00Z", ""),
+    ],
+)
+def test_with_the_database_it_goes_to_the_release_of_that_moment(looks: dict[str, Any], place: str, to: str) -> None:
+    made = application(looks, closed=True, moment=PLACE_MADE, place=place)
+    assert made["to"] == to
+    assert bool(made["refusals"]) is not bool(to), made["refusals"]
+    assert to or "which release was live at 2026-11-20T10:00:00Z is not known" in made["refusals"][0]
+
+
+def test_a_host_that_came_later_goes_where_the_others_go() -> None:
+    made = application(three(app("1.1.0"), app("1.1.0"), app("1.1.0", "")))
+    assert (made["to"], made["hosts"], made["refusals"]) == ("1.0.0", ["app1", "app2", "app3"], [])
+    over = {"plan": {"to": "1.0.0", "from": "1.1.0"}, "began": MOMENT, "done": {}}
+    again = application(three(app("1.0.0", "1.1.0", finished=over), app("1.0.0", "", finished={})))
+    assert (again["to"], again["hosts"]) == ("1.0.0", [])
 
 
 def test_over_budget_is_refused() -> None:
@@ -263,6 +298,46 @@ def test_the_release_of_a_run_that_failed_goes_back(apps: dict[str, Any]) -> Non
     made = fitting(a_run("INCOMPLETE", changed={}), apps=apps)
     assert (made["release"], made["state"], made["refusals"]) == ("1.0.0", THEN, [])
     assert f"was cut off. Back go the application to 1.0.0 and the configuration to what run {THEN} left" in made["statement"]
+
+
+OLDER = "20261126T010000Z-dddd"
+
+
+@pytest.mark.parametrize("verdict", ["INCOMPLETE", "failed"])
+@pytest.mark.parametrize(
+    "between", [[], [a_run(playbook="take_back.yml", id="20261126T011500Z-bbbb")], [a_run("ok", "prove.yml", changed={})]]
+)
+def test_what_an_earlier_run_had_begun_goes_back_with_the_run_that_went_on_with_it(verdict: str, between: list[Record]) -> None:
+    """The first is killed behind its release, the second, the same command, fails behind it as well."""
+    first = a_run(verdict, id=OLDER, began="2026-11-26T01:00:00Z")
+    apps = three(live("1.1.0", switched=BEGAN - 3600), live("1.1.0", switched=BEGAN - 3590))
+    made = fitting(a_run(), *between, first, a_run("ok", id=THEN), apps=apps, sealed={"app1": [OLDER, THEN], "edge1": [OLDER, THEN]})
+    assert (made["run"], made["release"], made["state"], made["refusals"]) == (THIS, "1.0.0", THEN, [])
+    alone = fitting(a_run(), a_run("ok", "take_back.yml", id="20261126T011500Z-bbbb"), first, apps=apps)
+    assert alone["release"] == "", "that was taken back"
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        a_run("ok", "prove.yml", changed={}),
+        a_run("failed", "rollback_configuration.yml", changed={}),
+        a_run("ok", "status.yml", changed={}),
+    ],
+)
+def test_a_run_that_changed_nothing_hides_none_that_failed(newer: Record) -> None:
+    apps = three(live("1.1.0", switched=BEGAN + 60), live("1.1.0", switched=BEGAN + 70))
+    assert fitting(newer, a_run(), apps=apps)["release"] == "1.0.0"
+    assert fitting(newer, a_run("ok"), apps=apps, of="go_live.yml")["release"] == "1.0.0"
+    # But one that was refused before it could release is not a reason to take back what was left on purpose.
+    assert fitting(a_run(changed={}), newer, a_run(), apps=apps)["run"] == ""
+
+
+def test_one_that_changed_something_says_what_it_hides() -> None:
+    made = fitting(a_run("ok", "hosts.yml"), a_run(id=OLDER))
+    assert made["run"] == "" and f"What {OLDER} (go_live.yml) left, which did not, rollback_application.yml" in made["statement"]
+    for last in (a_run("ok", id=OLDER), a_run("ok", "take_back.yml", id=OLDER)):
+        assert fitting(a_run("ok", "hosts.yml"), last, a_run())["statement"].endswith("came to a good end.")
 
 
 @pytest.mark.parametrize(("ended", "release"), [(9.0, ""), (None, "1.0.0")])

@@ -67,6 +67,7 @@ def test_an_archive_that_refuses_stops_the_rollback(data: Path) -> None:
 
 CONTROL = (
     "Database cluster state:               {}\nLatest checkpoint location:           0/5000028\nLatest checkpoint's TimeLineID:       3\n"
+    "Latest checkpoint's NextXID:          2:871\n"
 )
 
 
@@ -75,7 +76,7 @@ def test_where_the_wal_ended(state: str) -> None:
     found = postgresql_fence._control_data(
         FakeModule({"pg_controldata": (0, CONTROL.format(state), "")}), {"bin_directory": "/b", "data_directory": "/d"}
     )
-    assert found == {"lsn": "0/5000028", "timeline": 3}
+    assert found == {"lsn": "0/5000028", "timeline": 3, "next_xid": (2 << 32) + 871}
 
 
 @pytest.mark.parametrize("state", ["in production", "in archive recovery"])
