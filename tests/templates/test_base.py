@@ -94,10 +94,10 @@ TASKS = yaml.safe_load((Path(__file__).resolve().parents[2] / "roles/base/tasks/
 @pytest.mark.parametrize(
     ("given", "runs"),
     [
-        ({}, "/x  deploy jane 'o x'"),
-        ({"ansible_check_mode": True}, "/x --check deploy jane 'o x'"),
+        ({}, "/x  deploy jane=operator 'o x=auditor'"),
+        ({"ansible_check_mode": True}, "/x --check deploy jane=operator 'o x=auditor'"),
         ({"ansible_check_mode": True, "__base_config": {"changed": True}}, ""),
-        ({"__base_config": {"changed": True}}, "/x  deploy jane 'o x'"),
+        ({"__base_config": {"changed": True}}, "/x  deploy jane=operator 'o x=auditor'"),
         ({"base_administrators": []}, ""),
     ],
 )
@@ -105,7 +105,7 @@ def test_who_goes_goes_before_anybody_is_made_and_is_only_told_in_check_mode(giv
     task = TASKS[0]
     assert [each["name"] for each in TASKS].index("Make the accounts") > 0 and task["check_mode"] is False
     variables = {
-        "base_administrators": [{"name": "jane"}, {"name": "o x"}],
+        "base_administrators": [{"name": "jane", "role": "operator"}, {"name": "o x", "role": "auditor"}],
         "ansible_user": "deploy",
         "ansible_check_mode": False,
         "__base_config": {"changed": False},
@@ -135,7 +135,7 @@ def test_who_is_not_in_the_list_any_more_has_nothing_left_but_files(host: Host) 
     said = host.run(
         """
         setpriv --reuid jane --regid jane --clear-groups sleep 100 & sleeping=$!
-        run deploy john
+        run deploy john=deployer
         for name in jane john bob deploy; do groups_of $name; done
         expires jane; expires john; awk -F: '$1 == "jane" { print "password=" $2 }' /etc/shadow
         wait $sleeping || echo "killed $?"
@@ -169,20 +169,20 @@ def test_who_is_not_in_the_list_any_more_has_nothing_left_but_files(host: Host) 
 
 
 def test_a_second_run_changes_nothing(host: Host) -> None:
-    said = host.run('run deploy john; state >"$1/before"; run deploy john; state | diff "$1/before" -')
+    said = host.run('run deploy john=deployer; state >"$1/before"; run deploy john=deployer; state | diff "$1/before" -')
     assert others(said) == ["closed jane"]
 
 
 def test_check_mode_says_it_and_does_nothing(host: Host) -> None:
-    said = host.run('state >"$1/before"; run --check deploy john; state | diff "$1/before" -')
+    said = host.run('state >"$1/before"; run --check deploy john=deployer; state | diff "$1/before" -')
     assert others(said) == ["closed jane"] and not (host.folder / "told").exists()
 
 
 def test_whoever_is_named_again_gets_in_again_but_not_who_was_closed_by_hand(host: Host) -> None:
     said = host.run(
         """
-        run deploy john; run --check deploy john jane; run deploy john jane; expires jane
-        chage -E 0 john; run deploy john jane; expires john
+        run deploy john=deployer; run --check deploy john=deployer jane=operator; run deploy john=deployer jane=operator; expires jane
+        chage -E 0 john; run deploy john=deployer jane=operator; expires john
         """
     )
     assert others(said) == ["closed jane", "opened jane", "opened jane", "expires=", "expires=0"]
@@ -190,7 +190,7 @@ def test_whoever_is_named_again_gets_in_again_but_not_who_was_closed_by_hand(hos
 
 @pytest.mark.parametrize("name", ["SUDO_USER", "DOAS_USER"])
 def test_the_account_that_it_is_called_from_is_never_touched(host: Host, name: str) -> None:
-    said = host.run("run somebody-else john jane", **{name: "deploy"})
+    said = host.run("run somebody-else john=deployer jane=operator", **{name: "deploy"})
     assert said == KEPT
 
 
@@ -198,7 +198,7 @@ def test_a_path_that_leads_elsewhere_takes_nothing_of_others(host: Host) -> None
     said = host.run(
         """
         rm -r /home/jane/.ssh; mkdir -p /home/root/.ssh; echo key >/home/root/.ssh/authorized_keys; ln -s /home/root/.ssh /home/jane/.ssh
-        run deploy john; cat /home/root/.ssh/authorized_keys; groups_of jane
+        run deploy john=deployer; cat /home/root/.ssh/authorized_keys; groups_of jane
         """
     )
     first, *rest = others(said)
@@ -214,11 +214,57 @@ def test_a_run_that_was_killed_is_finished_by_the_next(host: Host, dies: str) ->
     (stub / tool).write_text(f'#!/bin/sh\ncase " $* " in *{shlex.quote(option)}*) kill -9 $PPID; exit 1;; esac\nexec {real} "$@"\n')
     (stub / tool).chmod(0o755)
     said = host.run(
-        '(PATH="$1/dying:$PATH"; run deploy john) >/dev/null 2>&1 || true; run deploy john; groups_of jane; expires jane; ls /home/jane/.ssh'
+        '(PATH="$1/dying:$PATH"; run deploy john=deployer) >/dev/null 2>&1 || true; run deploy john=deployer; groups_of jane; expires jane; ls /home/jane/.ssh'
     )
     assert others(said) == ["closed jane", "", "expires=1"]
 
 
 def test_a_member_without_an_account_goes(host: Host) -> None:
-    said = host.run("sed -i 's/^arxos-auditor:.*/&ghost/' /etc/group /etc/gshadow; run deploy john jane; run deploy john jane")
+    said = host.run("sed -i 's/^arxos-auditor:.*/&ghost/' /etc/group /etc/gshadow; run deploy john=deployer jane=operator; run deploy john=deployer jane=operator")
     assert others(said) == ["closed ghost: there was no account, but a member"]
+
+
+def test_whoever_has_another_role_is_logged_out_since_a_session_keeps_the_groups_that_it_began_with(host: Host) -> None:
+    people = "john=deployer jane=auditor"
+    said = host.run(
+        f"""
+        setpriv --reuid jane --regid jane --clear-groups sleep 100 & jane=$!
+        setpriv --reuid john --regid john --clear-groups sleep 2 & john=$!
+        run --check deploy {people}; groups_of jane
+        run deploy {people}; groups_of jane; wait $jane || echo "killed $?"; wait $john && echo "stayed"
+        run deploy {people}; ls /home/jane/.ssh; expires jane
+        """
+    )
+    assert others(said) == [
+        "moved jane: operator no more",
+        "adm arxos-operator ",
+        "moved jane: operator no more",
+        "adm ",
+        "killed 137",
+        "stayed",
+        "authorized_keys",
+        "expires=",
+    ]
+    assert (host.folder / "told").read_text().splitlines() == ["kill-user --signal=SIGKILL jane"]
+
+
+def test_the_account_that_ansible_comes_in_as_is_told_and_not_logged_out(host: Host) -> None:
+    said = host.run("run deploy john=deployer jane=operator deploy=operator; groups_of deploy")
+    assert "left the sessions of deploy: Ansible comes in as it. Until they end, they have the rights of admin" in said
+    assert said[-2:] == ["moved deploy: admin no more", ""] and not (host.folder / "told").exists()
+
+
+@pytest.mark.parametrize("dies", ["loginctl", "pkill", "gpasswd"])
+def test_a_change_of_role_that_was_cut_off_is_finished_by_the_next_run(host: Host, dies: str) -> None:
+    stub = host.folder / "dying"
+    stub.mkdir()
+    (stub / dies).write_text("#!/bin/sh\nkill -9 $PPID\nexit 1\n")
+    (stub / dies).chmod(0o755)
+    said = host.run(
+        """
+        setpriv --reuid jane --regid jane --clear-groups sleep 100 & jane=$!
+        (PATH="$1/dying:$PATH"; run deploy john=deployer jane=auditor) >/dev/null 2>&1 || true
+        run deploy john=deployer jane=auditor; wait $jane || echo "killed $?"; groups_of jane
+        """
+    )
+    assert others(said) == ["moved jane: operator no more", "killed 137", "adm "]
