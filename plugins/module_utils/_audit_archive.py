@@ -58,6 +58,8 @@ class Store(Protocol):
 
     def write(self, key: str, body: bytes) -> None: ...
 
+    def replaced(self) -> dict[str, int]: ...
+
 
 class Bucket:
     """A bucket of S3, below a prefix. Every method raises ArchiveError, and nothing in it deletes."""
@@ -107,6 +109,18 @@ class Bucket:
 
     def write(self, key: str, body: bytes) -> None:
         self._call("put_object", Key=key, Body=body, ContentType="application/gzip")
+
+    def replaced(self) -> dict[str, int]:
+        """Keys below the prefix that were stored more than once and not with the same bytes, and how many versions of each the bucket keeps."""
+        tags: dict[str, list[str]] = {}
+        more: dict[str, str] = {}
+        while True:
+            page = self._call("list_object_versions", Prefix=self._prefix, **more)
+            for entry in page.get("Versions", []):
+                tags.setdefault(entry["Key"], []).append(str(entry["ETag"]))
+            if not page.get("IsTruncated"):
+                return {key: len(found) for key, found in tags.items() if len(set(found)) > 1}
+            more = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker", "")}
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -230,7 +244,14 @@ class Archive:
             oldest = max(1, min((number_of(key) for key, at in stored.items() if at >= since and number_of(key)), default=1) - 1)
         expired = self._clock() - self._days * 86400 + LIFECYCLE_SECONDS
         verdict = verify(stored, self.store.read, head, self._prefix, oldest, expired)
-        faults = verdict.faults
+        # Whoever has the key of the archive and this host can make a chain anew that is whole, and a head that fits. What was there before, the bucket keeps.
+        faults = [
+            *verdict.faults,
+            *(
+                f"{key}: was stored anew with other content, and what it replaced is kept in {count} versions"
+                for key, count in sorted(self.store.replaced().items())
+            ),
+        ]
         if head is None and stored:
             faults = [*faults, "this host keeps no head, so that the end of the archive cannot be judged"]
         return verdict.objects, verdict.lines, faults

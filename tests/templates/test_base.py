@@ -220,7 +220,9 @@ def test_a_run_that_was_killed_is_finished_by_the_next(host: Host, dies: str) ->
 
 
 def test_a_member_without_an_account_goes(host: Host) -> None:
-    said = host.run("sed -i 's/^arxos-auditor:.*/&ghost/' /etc/group /etc/gshadow; run deploy john=deployer jane=operator; run deploy john=deployer jane=operator")
+    said = host.run(
+        "sed -i 's/^arxos-auditor:.*/&ghost/' /etc/group /etc/gshadow; run deploy john=deployer jane=operator; run deploy john=deployer jane=operator"
+    )
     assert others(said) == ["closed ghost: there was no account, but a member"]
 
 

@@ -114,6 +114,27 @@ def test_an_object_that_was_removed_is_named_the_last_one_too(chain: Chain, clie
     assert f"{chain.key(number)}: is missing" in chain.run("verify", 1)
 
 
+FORGE = """
+import json, sys
+from ansible_collections.arxos.platform.plugins.module_utils import _audit_archive, _audit_chain
+settings = json.load(open(sys.argv[1]))
+store, head = _audit_archive.Bucket(settings), _audit_chain.Head()
+for number in range(3):
+    made = _audit_chain.segment(head, [f"event {number * 2 + each + 1}" for each in range(2)], settings["prefix"], 1e9 + number)
+    store.write(made.key, made.body)
+    head = made.head
+open(settings["state"] + "/head.json", "w").write(_audit_chain.head_to_json(head))
+"""
+
+
+def test_an_archive_that_was_made_anew_as_a_whole_is_found_by_what_the_bucket_keeps(chain: Chain, host: Any) -> None:
+    """With the key of the archive itself, by whoever has the host that collects: chain and head fit, and half of the lines are gone."""
+    done = host.run(f"{AS_USER} python3 - {chain.folder}/settings.json <<'END'{FORGE}END")
+    assert done.rc == 0, done.stderr
+    faults = chain.run("verify", 1)
+    assert len(faults) == 3 and all("was stored anew with other content" in fault for fault in faults), faults
+
+
 def test_what_is_locked_cannot_be_destroyed(chain: Chain, clients: dict[str, Any]) -> None:
     """Not even by the administrator's key, as long as it does not ask for the right to pass the lock by."""
     versions = clients["admin"].list_object_versions(Bucket=BUCKET, Prefix=chain.key(2))["Versions"]

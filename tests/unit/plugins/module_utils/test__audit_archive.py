@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.arxos.platform.plugins.module_utils import _audit_archive
+from ansible_collections.arxos.platform.plugins.module_utils import _audit_archive, _audit_chain
 from ansible_collections.arxos.platform.plugins.module_utils._audit_chain import opened
 
 NOW = 1795600000.0
@@ -25,6 +25,7 @@ class Bucket:
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
         self.at: dict[str, float] = {}
+        self.versions: dict[str, list[bytes]] = {}
         self.fails: set[str] = set()
         self.writes = 0
 
@@ -43,8 +44,13 @@ class Bucket:
     def write(self, key: str, body: bytes) -> None:
         self._may("write")
         self.writes += 1
+        self.versions.setdefault(key, []).append(body)
         self.bodies[key], self.at[key] = body, NOW
         self._may("after write")
+
+    def replaced(self) -> dict[str, int]:
+        self._may("replaced")
+        return {key: len(bodies) for key, bodies in self.versions.items() if len(set(bodies)) > 1}
 
 
 class Host:
@@ -160,6 +166,20 @@ def test_what_somebody_else_put_in_the_place_of_the_next_object_is_not_taken_for
     assert host.run("archive") == 1
     assert "is stored already, and is not what this host would store" in capsys.readouterr().err
     assert (host.spool / "2.jsonl").exists()
+
+
+def test_a_chain_that_was_made_anew_with_a_head_that_fits_is_found_by_what_the_bucket_keeps(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.log("1", "one", "two")
+    assert host.run("archive") == 0 and host.run("verify") == 0
+    made = _audit_chain.segment(_audit_chain.Head(), ["one"], "audit/m1", NOW)
+    host.bucket.write(made.key, made.body)
+    (host.state / "head.json").write_text(_audit_chain.head_to_json(made.head))
+    assert host.run("verify") == 1
+    said = capsys.readouterr().err
+    assert "audit/m1/0000000001.jsonl.gz: was stored anew with other content, and what it replaced is kept in 2 versions" in said
+    assert host.published("verify")["arxos_audit_verify_faults"] == 1
 
 
 def test_tampering_ends_with_1_names_the_line_and_is_in_the_figures(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
