@@ -99,7 +99,8 @@ def application_plan(
     C(journal), C(finished), C(rates).
 
     With C(moment), to which the database goes as well, empty is the release that was live then: that of a host which has not switched since, or the one
-    before where nothing came since but the release that the C(place) in the database is named after. What else came since is not known, and refused.
+    before where nothing came since but the release that the C(place) in the database is named after. What else came since is not known, and refused, as it is of
+    a time. A place with a name of its own was made right before a release, and goes to the one before.
 
     A host that came later, with the live release alone, has no release before it: it goes where the others go.
 
@@ -121,7 +122,7 @@ def application_plan(
         stayed = _not_switched_since(looks, moment) if moment else set()
         if len(stayed) == 1:
             to = stayed.pop()
-        elif moment and (len(before) != 1 or not {*live.values(), *leaving} <= {*_named_after(place), *before}):
+        elif moment and _NUMBERED.match(place) and (len(before) != 1 or not {*live.values(), *leaving} <= {*_named_after(place), *before}):
             refusals.append(
                 f"which release was live at {moment} is not known, since not only {place or 'one release'} was switched to since then ("
                 + ", ".join(f"{host} from {look['previous'] or 'none'} to {look['current'] or 'none'}" for host, look in looks.items())
@@ -182,6 +183,10 @@ def _not_switched_since(looks: Mapping[str, Mapping[str, Any]], moment: str) -> 
         for look in looks.values()
         if look["current"] and not look["leaving"] and float(look.get("switched_at") or 0) <= at
     }
+
+
+# A release, or a time.
+_NUMBERED = re.compile(r"\d+[.-]\d")
 
 
 def _named_after(place: str) -> set[str]:

@@ -129,6 +129,7 @@ PLACE_MADE, SINCE = "2026-11-20T10:00:00Z", datetime(2026, 11, 20, 11, tzinfo=ti
         (three(app("1.1.0", "1.0.0"), app("1.1.0", "1.0.0")), "1.2.0", "1.1.0"),  # nothing was switched since
         (three(app("1.1.0", "1.0.0"), app("1.1.0", "1.0.0")), "2026-11-20T10:00:00Z", "1.1.0"),
         (three(app("1.2.0", "1.1.0", switched_at=SINCE), app("1.2.0", "", switched_at=SINCE)), "1.2.0", "1.1.0"),  # a host came later
+        (three(*[app("1.2.0", "1.1.0", switched_at=SINCE)] * 2), "full.1795000000", "1.1.0"),  # a name of its own
         (three(*[app("1.3.0", "1.2.0", switched_at=SINCE)] * 2), "1.2.0", ""),
         (three(*[app("1.3.0", "1.2.0", switched_at=SINCE)] * 2), "1.1.0", ""),
         (three(*[app("1.1.0", "1.0.0", switched_at=SINCE)] * 2), "1.2.0", ""),  # all went, and came back
