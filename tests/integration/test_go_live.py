@@ -231,6 +231,10 @@ def test_deploy_and_rollback_lose_no_request(lab: Lab, load: Callable[[], dict[s
     deployed = lab.play("deploy.yml", "-e arxos_api_version=1.1.0")
     assert deployed.rc == 0, deployed.stdout[-3000:]
     assert {lab.release(host) for host in lab.tiers["app"]} == {"1.1.0"}
+    # The inventory has 1.0.0 still: no run takes users back to that unless it is named.
+    refused = lab.play("release.yml")
+    assert refused.rc != 0 and "which was left for it" in " ".join(refused.stdout.split()), refused.stdout[-3000:]
+    assert {lab.release(host) for host in lab.tiers["app"]} == {"1.1.0"}
     began = time.monotonic()
     rolled_back = lab.play("rollback_application.yml")
     seconds = time.monotonic() - began
