@@ -94,7 +94,13 @@ def test_whom_the_edge_has_drained_is_asked() -> None:
 def test_who_has_not_proved_good_stays_out_unless_nobody_else_would_serve(asked: dict[str, dict[str, Any]], out: list[str]) -> None:
     note = named(STILL_OUT, "Note who stays out")
     results = [{"item": host, **found} for host, found in asked.items()]
-    still_out = told(note["vars"]["still_out"], still_out_asked={"results": results})
+    found = told(
+        note["vars"]["still_out_results"],
+        groups=GROUPS,
+        ansible_play_hosts=["edge2", "app1"],
+        hostvars={"edge1": {}, "edge2": {"still_out_asked": {"results": results}}},
+    )
+    still_out = told(note["vars"]["still_out"], still_out_results=found)
     assert told(note["ansible.builtin.set_fact"]["arxos_still_out"], still_out=still_out, groups=GROUPS) == out
 
 
