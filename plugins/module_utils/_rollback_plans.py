@@ -99,8 +99,8 @@ def application_plan(
     C(journal), C(finished), C(rates).
 
     With C(moment), to which the database goes as well, empty is the release that was live then: that of a host which has not switched since, or the one
-    before where nothing came since but the release that the C(place) in the database is named after. What else came since is not known, and refused, as it is of
-    a time. A place with a name of its own was made right before a release, and goes to the one before.
+    before where nothing came since but the release that the C(place) in the database is named after. What else came since is not known, and refused, as it is
+    of a time. A place with a name of its own was made right before a release, and goes to the one before.
 
     A host that came later, with the live release alone, has no release before it: it goes where the others go.
 
