@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -79,6 +82,19 @@ def test_whom_the_edge_has_drained_is_asked() -> None:
     assert told(expression, groups=GROUPS, hostvars=read) == ["app2", "app3"]
     new = {host: {"still_out_read": {"failed": True, "msg": "file not found"}} for host in GROUPS["edge"]}
     assert told(expression, groups=GROUPS, hostvars=new) == []
+
+
+def test_an_edge_that_was_never_made_is_no_failure_in_the_words_of_the_module_itself(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("ansible")), "localhost", "-c", "local", "-m", "ansible.builtin.slurp"]
+    done = subprocess.run([*command, "-a", f"src={tmp_path}/none"], capture_output=True, text=True, check=False, timeout=60)
+    message = re.search(r"""msg"?: ['"](.*?)['"]""", done.stdout + done.stderr)
+    assert message and "not found" in message[1], done.stdout + done.stderr
+    plays = yaml.safe_load((ROOT / "playbooks/scale.yml").read_text())
+    scale = next(task for play in plays for task in play.get("tasks", []) if task["name"] == "Read which servers the edge has")
+    for task in (named(STILL_OUT, "Read whom the edge has drained"), scale):
+        for said, fails in ((message[1], False), ("permission denied", True)):
+            given = {task["register"]: {"failed": True, "msg": said}}
+            assert told("{{ " + task["failed_when"] + " }}", **given) is fails
 
 
 @pytest.mark.parametrize(
